@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#
+#   make            build/ipw-trace
+#   make unit       the tests that need no root, built as they are and with ASan and UBSan
+#   make fuzz       the libFuzzer targets (clang)
+#   make bench      what tests/bench measures
+#   make install    PREFIX=/usr/local, DESTDIR=
+#
+# V=1 shows the commands; O=DIR builds elsewhere; SAN=1 builds with ASan and UBSan.
+
+O       ?= build
+V       ?= 0
+PREFIX  ?= /usr/local
+BINDIR  ?= $(PREFIX)/bin
+MANDIR  ?= $(PREFIX)/share/man
+CC      ?= cc
+CLANG   ?= clang
+BPFTOOL ?= $(shell command -v bpftool || echo /usr/sbin/bpftool)
+CFLAGS  ?= -O2 -g
+
+VERSION := $(shell cat VERSION)
+ARCH    := $(shell uname -m | sed 's/x86_64/x86/; s/aarch64/arm64/')
+Q       := $(if $(filter 1,$(V)),,@)
+say      = $(if $(filter 1,$(V)),,@printf '  %-7s %s\n' $(1) $(2);)
+
+SANFLAGS    := $(if $(filter 1,$(SAN)),-fsanitize=address -fsanitize=undefined -fno-sanitize-recover=all -fno-omit-frame-pointer)
+ALL_CFLAGS  := -std=gnu11 -D_GNU_SOURCE -DIPW_VERSION='"$(VERSION)"' -I. -I$(O) -Wall -Wextra -Wno-unused-parameter \
+	       -Wmissing-prototypes -Wstrict-prototypes -Wshadow -Werror=implicit $(SANFLAGS) $(CFLAGS)
+ALL_LDFLAGS := $(SANFLAGS) $(LDFLAGS)
+LIBS        := -lbpf -lelf -lz -lcjson -lm -ldl
+
+BPF_SRC  := $(wildcard bpf/*.bpf.c)
+BPF_OBJ  := $(BPF_SRC:%.c=$(O)/%.o)
+SKEL     := $(O)/ipw.skel.h
+SRC      := $(filter-out userspace/main.c,$(wildcard userspace/*.c userspace/*/*.c)) $(wildcard collectors/*.c)
+OBJ      := $(SRC:%.c=$(O)/%.o)
+LIB      := $(O)/libipw.a
+BIN      := $(O)/ipw-trace
+UNIT_SRC := $(wildcard tests/unit/*.c)
+UNIT_BIN := $(UNIT_SRC:%.c=$(O)/%)
+FUZZ_SRC := $(wildcard tests/fuzz/*.c)
+FUZZ_BIN := $(FUZZ_SRC:%.c=$(O)/%)
+HELP_SRC := $(wildcard tests/lib/*.c)
+HELP_BIN := $(HELP_SRC:%.c=$(O)/%)
+
+.DELETE_ON_ERROR:
+.SECONDARY:
+.PHONY: all unit tests fuzz bench clean install uninstall
+
+all: $(BIN)
+
+$(BIN): $(O)/userspace/main.o $(LIB)
+	$(call say,LINK,$@)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
+
+$(LIB): $(OBJ)
+	$(call say,AR,$@)rm -f $@ && ar rcs $@ $^
+
+$(O)/%.o: %.c VERSION
+	@mkdir -p $(@D)
+	$(call say,CC,$<)$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
+# Only live.c knows libbpf and the skeleton.
+$(O)/userspace/live.o: | $(SKEL)
+
+$(O)/bpf/%.bpf.o: bpf/%.bpf.c
+	@mkdir -p $(@D)
+	$(call say,BPF,$<)$(CLANG) -g -O2 -target bpf -D__TARGET_ARCH_$(ARCH) -Wall -Werror -MMD -MP -c -o $@ $<
+
+$(O)/bpf/ipw.o: $(BPF_OBJ)
+	$(call say,BPFLD,$@)$(BPFTOOL) gen object $@ $^
+
+$(SKEL): $(O)/bpf/ipw.o
+	$(call say,SKEL,$@)$(BPFTOOL) gen skeleton $< name ipw > $@
+
+# --- tests -----------------------------------------------------------------------------------------------------------
+
+$(O)/tests/unit/%: $(O)/tests/unit/%.o $(LIB)
+	$(call say,LINK,$@)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS) -lcmocka
+
+$(O)/tests/lib/%.so: tests/lib/%.c
+	@mkdir -p $(@D)
+	$(call say,CC,$<)$(CC) $(ALL_CFLAGS) -MMD -MP -fPIC -shared -o $@ $<
+
+$(O)/tests/lib/%: $(O)/tests/lib/%.o $(LIB)
+	$(call say,LINK,$@)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
+
+tests: $(UNIT_BIN) $(HELP_BIN)
+
+unit: tests
+	$(Q)tests/run unit
+
+# The fuzzers include what they test, so that clang instruments it too.
+$(O)/tests/fuzz/%: tests/fuzz/%.c $(SRC)
+	@mkdir -p $(@D)
+	$(call say,FUZZ,$<)$(CLANG) -std=gnu11 -D_GNU_SOURCE -DIPW_VERSION='"$(VERSION)"' -I. -g -O1 \
+		-fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -MMD -MP -MF $@.d -o $@ $< \
+		$(filter-out userspace/live.c userspace/cmd_%.c,$(SRC)) -lz -lcjson -lm -ldl
+
+fuzz: $(FUZZ_BIN)
+
+bench: all tests
+	$(Q)tests/bench/run
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+install: all
+	install -D -m 755 $(BIN) $(DESTDIR)$(BINDIR)/ipw-trace
+	install -D -m 644 userspace/man/ipw-trace.8 $(DESTDIR)$(MANDIR)/man8/ipw-trace.8
+
+uninstall:
+	rm -f $(DESTDIR)$(BINDIR)/ipw-trace $(DESTDIR)$(MANDIR)/man8/ipw-trace.8
+
+clean:
+	rm -rf $(O)
+
+-include $(OBJ:.o=.d) $(O)/userspace/main.d $(BPF_OBJ:.o=.d) $(UNIT_BIN:=.d) $(HELP_BIN:=.d) $(FUZZ_BIN:=.d)

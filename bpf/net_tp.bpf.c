@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * TCP by the socket layer's own tracepoints (6.16 and later): a syscall that is no socket send or receive costs other
+ * processes nothing, and io_uring, sendfile and writev all come through here.
+ *
+ * A send is noted when tcp_sendmsg starts on it and reported when it returns, with as many of the caller's bytes as
+ * really moved. A receive is reported piece by piece as it is copied to the caller, then once more when the call
+ * returns, which is when it is known whether it was a peek.
+ */
+#include "copy.bpf.h"
+#include <bpf/bpf_endian.h>
+
+extern int bpf_dynptr_from_skb(struct sk_buff *skb, __u64 flags, struct bpf_dynptr *ptr) __ksym __weak;
+
+/* A send call under way in this thread. */
+struct send {
+	__u64 sk;
+	__u64 enter_ns;
+	__u64 left;  /* what the caller still wanted to send when last seen */
+	struct msg m;
+	__u32 seq;
+	__u32 pad;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct send);
+} sends SEC(".maps");
+
+/* Present on sockets whose bytes we saw: only their end is worth an event. */
+struct {
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, __u32);
+} socks SEC(".maps");
+
+SCRATCH_MAP(send_scratch);
+SCRATCH_MAP(recv_scratch);
+
+static __always_inline void addr_fill(struct ev_sock *s, struct sock *sk)
+{
+	s->family = sk->__sk_common.skc_family;
+	s->lport  = sk->__sk_common.skc_num;
+	s->rport  = bpf_ntohs(sk->__sk_common.skc_dport);
+	s->pad    = 0;
+	if (s->family == AF_INET) {
+		__builtin_memset(s->laddr, 0, sizeof(s->laddr));
+		__builtin_memset(s->raddr, 0, sizeof(s->raddr));
+		*(__u32 *)s->laddr = sk->__sk_common.skc_rcv_saddr;
+		*(__u32 *)s->raddr = sk->__sk_common.skc_daddr;
+	} else {
+		bpf_probe_read_kernel(s->laddr, sizeof(s->laddr), &sk->__sk_common.skc_v6_rcv_saddr);
+		bpf_probe_read_kernel(s->raddr, sizeof(s->raddr), &sk->__sk_common.skc_v6_daddr);
+	}
+}
+
+static __always_inline bool sock_is_tcp(const struct sock *sk)
+{
+	__u16 family = sk->__sk_common.skc_family;
+
+	return (family == AF_INET || family == AF_INET6) && sk->sk_protocol == IPPROTO_TCP;
+}
+
+static __always_inline void msg_of_iter(struct msg *m, const struct iov_iter *it)
+{
+	m->skip = it->iov_offset;
+	m->pad = 0;
+	if (it->iter_type == bpf_core_enum_value(enum iter_type, ITER_UBUF)) {
+		m->base = (__u64)it->ubuf + it->iov_offset;
+		m->nr = 0;
+	} else if (it->iter_type == bpf_core_enum_value(enum iter_type, ITER_IOVEC)) {
+		m->base = (__u64)it->__iov;
+		m->nr = it->nr_segs;
+	} else {
+		m->base = 0;
+		m->nr = MSG_NOT_USER;
+	}
+}
+
+/* Fires for every turn of tcp_sendmsg's loop; only the first has the whole message. */
+SEC("tp_btf/tcp_sendmsg_locked")
+int BPF_PROG(tp_send_start, struct sock *sk, struct msghdr *msg, struct sk_buff *skb, int size_goal)
+{
+	struct tcp_sock *tp;
+	struct send *s;
+	__u64 left;
+
+	if (!target_current())
+		return 0;
+	s = bpf_task_storage_get(&sends, bpf_get_current_task_btf(), NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	if (!s) {
+		count(EV_LOST_STATE);
+		return 0;
+	}
+	left = msg->msg_iter.count;
+	if (s->sk == (__u64)sk && left < s->left) {
+		s->left = left;
+		return 0;
+	}
+	tp = bpf_skc_to_tcp_sock(sk);
+	if (!tp)
+		return 0;
+	s->sk = (__u64)sk;
+	s->enter_ns = bpf_ktime_get_ns();
+	s->left = left;
+	s->seq = tp->write_seq;
+	msg_of_iter(&s->m, &msg->msg_iter);
+	return 0;
+}
+
+/* Names the socket of an event and remembers it as one of ours. */
+static __always_inline void sock_fill(struct ev_sock *s, struct sock *sk)
+{
+	s->cookie = bpf_get_socket_cookie(sk);
+	addr_fill(s, sk);
+	if (!bpf_sk_storage_get(&socks, sk, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE))
+		count(EV_LOST_STATE);
+}
+
+SEC("tp_btf/sock_send_length")
+int BPF_PROG(tp_send_end, struct sock *sk, int ret, int flags)
+{
+	struct scratch *b;
+	struct send *s;
+	__u32 zero = 0;
+
+	if (!target_current() || !sock_is_tcp(sk) || ret == -EAGAIN)
+		return 0;
+	b = bpf_map_lookup_elem(&send_scratch, &zero);
+	s = bpf_task_storage_get(&sends, bpf_get_current_task_btf(), NULL, 0);
+	if (!b)
+		return 0;
+	b->d.head = b->d.tail = 0;
+	b->d.ret = ret;
+	hdr_fill(&b->d.h, EV_SEND, sizeof(b->d));
+	b->d.enter_ns = b->d.h.ts_ns;
+	b->d.seq = 0;
+	if (s && s->sk == (__u64)sk) {
+		s->sk = 0;
+		b->d.enter_ns = s->enter_ns;
+		b->d.seq = s->seq;
+		if (ret > 0)
+			copy_msg(b, &s->m, ret);
+	}
+	sock_fill(&b->d.s, sk);
+	scratch_output(b);
+	return 0;
+}
+
+/* The bytes [off, off+n) of the packet to data[at]. */
+static __always_inline int copy_skb(struct scratch *b, __u64 at, struct bpf_dynptr *p, __u32 off, __u64 n)
+{
+	bounded(at, EV_COPY_MAX);
+	bounded(n, EV_COPY_MAX);
+	return bpf_dynptr_read(&b->data[at], n, p, off, 0);
+}
+
+static __always_inline void copy_packet(struct scratch *b, struct sk_buff *skb, __u32 off, __u32 len)
+{
+	__u32 head = len <= EV_COPY_MAX ? len : EV_HEAD_MAX;
+	struct bpf_dynptr p;
+
+	if (bpf_dynptr_from_skb(skb, 0, &p) || copy_skb(b, 0, &p, off, head))
+		return;
+	b->d.head = head;
+	if (head < len && !copy_skb(b, EV_HEAD_MAX, &p, off + len - EV_TAIL_MAX, EV_TAIL_MAX))
+		b->d.tail = EV_TAIL_MAX;
+}
+
+SEC("tp_btf/skb_copy_datagram_iovec")
+int BPF_PROG(tp_recv, struct sk_buff *skb, int len)
+{
+	struct scratch *b;
+	struct sock *sk;
+	__u32 zero = 0, skb_seq;
+
+	if (!target_current())
+		return 0;
+	sk = skb->sk;
+	if (!sk || !sock_is_tcp(sk))
+		return 0;
+	b = bpf_map_lookup_elem(&recv_scratch, &zero);
+	if (!b || len <= 0)
+		return 0;
+	hdr_fill(&b->d.h, EV_RECV, sizeof(b->d));
+	b->d.enter_ns = 0;
+	b->d.ret = len;
+	b->d.head = b->d.tail = 0;
+	b->d.seq = BPF_CORE_READ((struct tcp_sock *)sk, copied_seq);
+	bpf_probe_read_kernel(&skb_seq, sizeof(skb_seq), skb->cb); /* TCP_SKB_CB(skb)->seq */
+	copy_packet(b, skb, b->d.seq - skb_seq, len);
+	b->d.s.cookie = 0; /* the kernel lets no helper touch skb->sk: EV_RECV_END names the socket */
+	addr_fill(&b->d.s, sk);
+	scratch_output(b);
+	return 0;
+}
+
+SEC("tp_btf/sock_recv_length")
+int BPF_PROG(tp_recv_end, struct sock *sk, int ret, int flags)
+{
+	struct ev_data d = {};
+
+	if (!target_current() || !sock_is_tcp(sk) || ret == -EAGAIN)
+		return 0;
+	hdr_fill(&d.h, EV_RECV_END, sizeof(d));
+	d.h.flags = flags & MSG_PEEK ? EV_PEEK : 0;
+	d.ret = ret;
+	sock_fill(&d.s, sk);
+	ev_output(&d, sizeof(d), EV_LOST_DATA);
+	return 0;
+}
+
+/* Mostly in softirq, so `current` means nothing. */
+SEC("tp_btf/inet_sock_set_state")
+int BPF_PROG(tp_state, struct sock *sk, int oldstate, int newstate)
+{
+	struct ev_state e = {};
+	struct tcp_sock *tp;
+
+	if (!bpf_sk_storage_get(&socks, sk, NULL, 0))
+		return 0;
+	if (newstate == TCP_CLOSE)
+		e.what = EV_CLOSED;
+	else if (newstate == TCP_FIN_WAIT1 || newstate == TCP_LAST_ACK)
+		e.what = EV_SHUT_OUT;
+	else
+		return 0;
+	tp = bpf_skc_to_tcp_sock(sk);
+	if (tp)
+		e.seq = tp->write_seq;
+	hdr_fill(&e.h, EV_STATE, sizeof(e));
+	e.cookie = bpf_get_socket_cookie(sk);
+	ev_output(&e, sizeof(e), EV_LOST_TASK);
+	return 0;
+}
+
+char LICENSE[] SEC("license") __weak = "GPL";

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * From readings to energy. The sampler opens the collectors, chooses one source per domain, and turns each reading into
+ * a struct sample: cumulative microjoules of one channel since the sampler was opened, and when that was true.
+ *
+ *  - Time is CLOCK_MONOTONIC, the middle of the read.
+ *  - A counter that did not move since the last sample gives no sample (its hardware has not refreshed it); when it
+ *    has stood still for SAMPLER_STALE_NS, it gives one all the same, marked SAMPLE_STALE.
+ *  - A lower counter is a wrap only where the channel declares its range and the step is believable (SAMPLER_MAX_W);
+ *    else it is a reset: the sample is marked SAMPLE_GAP and adds nothing.
+ *  - A failed reading gives no sample; the first good one after it is marked SAMPLE_GAP when the channel's counter may
+ *    have wrapped or been reset meanwhile, and for a gauge always.
+ *  - A gauge is integrated by trapezoids.
+ */
+#ifndef IPW_SAMPLER_H
+#define IPW_SAMPLER_H
+
+#include "collectors/collector.h"
+
+#define SAMPLER_STALE_NS 2000000000ull
+#define SAMPLER_MAX_W    20000.0 /* no single domain takes more: a step above it is a fault, not energy */
+
+enum sample_flag {
+	SAMPLE_GAP   = 1 << 0, /* energy between the sample before and this one is unknown */
+	SAMPLE_STALE = 1 << 1, /* the counter stood still for long: idle, or stuck */
+};
+
+struct sample {
+	uint64_t t_ns;
+	double   energy_uj; /* since the sampler was opened; a gap adds 0 */
+	uint16_t channel;   /* index into the sampler's channels */
+	uint16_t flags;
+};
+
+/* A channel that was chosen. */
+struct meter {
+	struct channel ch;
+	const char    *source;    /* name of its collector */
+	int            parent;    /* index of the channel that contains it, CHANNEL_NONE for a top: only tops are summed */
+	uint32_t       period_us; /* measured refresh, else the documented one, else 0 */
+	uint64_t       read_ns;   /* what one reading costs, mean of those at open */
+	uint64_t       failed, resets, wraps; /* counted since open */
+};
+
+/* One row of `list`: a collector, tried. */
+struct source_status {
+	const char *name, *doc;
+	int         err;  /* 0: open */
+	int         used; /* channels taken from it */
+	char        why[160];
+};
+
+struct sampler;
+
+/*
+ * Opens what is there. `names` is NULL, or a comma-separated list of collectors to try, in their registry order.
+ * -ENOENT when a name is not in the registry (ret_bad points at it, inside `names`), -ENODEV when no channel at all
+ * could be opened; the sampler is then still made, so that sampler_status() can say why.
+ */
+int  sampler_new(const struct meter_opts *opts, const char *names, struct sampler **ret, const char **ret_bad);
+void sampler_free(struct sampler *s);
+
+int  sampler_meters(const struct sampler *s, const struct meter **ret); /* number of channels */
+int  sampler_status(const struct sampler *s, const struct source_status **ret);
+
+/*
+ * Measures how often each channel refreshes, for at most `budget_ns`, by reading until it changes often enough.
+ * A counter that did not change twice in that time keeps its documented period.
+ */
+void sampler_measure(struct sampler *s, uint64_t budget_ns);
+/* The interval that suits what was measured, within [10, 1000] ms. */
+unsigned sampler_interval_ms(const struct sampler *s);
+
+/* Reads all channels once; calls emit for each sample. 0, or the -errno of emit. */
+int  sampler_tick(struct sampler *s, int (*emit)(void *ctx, const struct sample *m), void *ctx);
+
+/* As collector_ops.users, by channel of the sampler. */
+int  sampler_users(struct sampler *s, int channel, struct gpu_user *u, int max);
+
+#endif

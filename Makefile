@@ -14,7 +14,7 @@ PREFIX  ?= /usr/local
 BINDIR  ?= $(PREFIX)/bin
 MANDIR  ?= $(PREFIX)/share/man
 CC      ?= cc
-CLANG   ?= clang
+CLANG   ?= $(shell command -v clang-14 || echo clang)
 BPFTOOL ?= $(shell command -v bpftool || echo /usr/sbin/bpftool)
 CFLAGS  ?= -O2 -g
 
@@ -40,7 +40,9 @@ UNIT_SRC := $(wildcard tests/unit/*.c)
 UNIT_BIN := $(UNIT_SRC:%.c=$(O)/%)
 FUZZ_SRC := $(wildcard tests/fuzz/*.c)
 FUZZ_BIN := $(FUZZ_SRC:%.c=$(O)/%)
-HELP_SRC := $(wildcard tests/lib/*.c)
+STUB_SRC := $(wildcard tests/lib/*_stub*.c)
+STUB_SO  := $(STUB_SRC:%.c=$(O)/%.so)
+HELP_SRC := $(filter-out $(STUB_SRC),$(wildcard tests/lib/*.c))
 HELP_BIN := $(HELP_SRC:%.c=$(O)/%)
 
 .DELETE_ON_ERROR:
@@ -84,7 +86,7 @@ $(O)/tests/lib/%.so: tests/lib/%.c
 $(O)/tests/lib/%: $(O)/tests/lib/%.o $(LIB)
 	$(call say,LINK,$@)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
 
-tests: $(UNIT_BIN) $(HELP_BIN)
+tests: $(UNIT_BIN) $(HELP_BIN) $(STUB_SO)
 
 unit: tests
 	$(Q)tests/run unit
@@ -113,4 +115,4 @@ uninstall:
 clean:
 	rm -rf $(O)
 
--include $(OBJ:.o=.d) $(O)/userspace/main.d $(BPF_OBJ:.o=.d) $(UNIT_BIN:=.d) $(HELP_BIN:=.d) $(FUZZ_BIN:=.d)
+-include $(OBJ:.o=.d) $(O)/userspace/main.d $(BPF_OBJ:.o=.d) $(UNIT_BIN:=.d) $(HELP_BIN:=.d) $(STUB_SO:.so=.d) $(FUZZ_BIN:=.d)

@@ -44,9 +44,9 @@ struct channel {
 	enum reading reading;
 	double      scale;     /* microjoule (or microwatt) in one unit of the raw value */
 	double      wrap;      /* raw value at which the counter starts again from 0; 0: it never wraps */
-	uint32_t    period_us; /* how often the hardware refreshes it, as documented; 0: unknown, the sampler measures it */
+	uint32_t    period_us; /* how often the hardware refreshes it, as documented; 0: unknown, to be measured */
 	int         unit;      /* which package or GPU: physical_package_id, NVML index; -1 for the whole machine */
-	double      idle_w;    /* what it reads with nothing running, where the source knows it (a model); negative: unknown */
+	double      idle_w;    /* what it reads with nothing running, if the source knows; negative: unknown */
 	int         estimated; /* 1: a model, not a meter */
 };
 
@@ -72,10 +72,11 @@ struct meter_opts {
 struct collector {
 	const struct collector_ops *ops;
 	const struct meter_opts    *opts;
-	void                       *state;  /* state_size bytes, zeroed, owned by the core */
+	uint64_t (*now_ns)(void);          /* CLOCK_MONOTONIC, as the core stamps; a test puts its own */
+	void                       *state; /* state_size bytes, zeroed, owned by the core */
 	struct channel              ch[CHANNEL_MAX];
 	int                         nch;
-	char                        why[160]; /* why open() failed, or what is missing though it did not; may be empty */
+	char                        why[160]; /* why open() failed, or what is missing though it did not */
 };
 
 struct collector_ops {
@@ -87,8 +88,8 @@ struct collector_ops {
 	/* Fills val[0 .. nch). 0, or -errno when nothing could be read at all. */
 	int (*read)(struct collector *c, struct raw *val);
 	/*
-	 * Who computes on channel ch (a GPU). Returns how many there are, at most `max` of them in `u`, or -errno when that
-	 * cannot be known. NULL: cannot be known.
+	 * Who computes on channel ch (a GPU). Returns how many there are, at most `max` of them in `u`, or -errno when
+	 * that cannot be known. NULL: cannot be known.
 	 */
 	int (*users)(struct collector *c, int ch, struct gpu_user *u, int max);
 	/* Accepts a collector whose open() failed half-way. */

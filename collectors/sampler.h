@@ -8,6 +8,7 @@
  *    has stood still for SAMPLER_STALE_NS, it gives one all the same, marked SAMPLE_STALE.
  *  - A lower counter is a wrap only where the channel declares its range and the step is believable (SAMPLER_MAX_W);
  *    else it is a reset: the sample is marked SAMPLE_GAP and adds nothing.
+ *    So is a step up that is beyond belief, and one after which the counter may have gone all the way round unseen.
  *  - A failed reading gives no sample; the first good one after it is marked SAMPLE_GAP when the channel's counter may
  *    have wrapped or been reset meanwhile, and for a gauge always.
  *  - A gauge is integrated by trapezoids.
@@ -36,13 +37,15 @@ struct sample {
 struct meter {
 	struct channel ch;
 	const char    *source;    /* name of its collector */
-	int            parent;    /* index of the channel that contains it, CHANNEL_NONE for a top: only tops are summed */
+	int            parent;    /* index of what contains it, CHANNEL_NONE for a top: only tops are summed */
 	uint32_t       period_us; /* measured refresh, else the documented one, else 0 */
-	uint64_t       read_ns;   /* what one reading costs, mean of those at open */
-	uint64_t       failed, resets, wraps; /* counted since open */
+	uint64_t       read_ns;   /* what one reading costs, mean of those at open: its share of its collector's */
+	uint64_t       failed;    /* readings, counted since open */
+	uint64_t       resets;    /* steps not to be believed: a reset, a jump, or time enough for a whole range */
+	uint64_t       wraps;
 };
 
-/* One row of `list`: a collector, tried. */
+/* One row of `list`: a collector, tried. Those that `names` leaves out have none. */
 struct source_status {
 	const char *name, *doc;
 	int         err;  /* 0: open */
@@ -71,7 +74,11 @@ void sampler_measure(struct sampler *s, uint64_t budget_ns);
 /* The interval that suits what was measured, within [10, 1000] ms. */
 unsigned sampler_interval_ms(const struct sampler *s);
 
-/* Reads all channels once; calls emit for each sample. 0, or the -errno of emit. */
+/*
+ * Reads all channels once; calls emit for each sample. 0, or the -errno of emit. The first tick gives a sample of each
+ * channel that can be read, moved or not. A source that is dear to read (a GPU: milliseconds of the driver's lock) is
+ * left out of a tick that comes before it has rested for 20 times its reading, or a quarter of its refresh.
+ */
 int  sampler_tick(struct sampler *s, int (*emit)(void *ctx, const struct sample *m), void *ctx);
 
 /* As collector_ops.users, by channel of the sampler. */

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* The books of one channel: readings in, energy out. All the arithmetic of the sampler, and none of its I/O. */
+#ifndef IPW_COLLECTOR_TALLY_H
+#define IPW_COLLECTOR_TALLY_H
+
+#include "collectors/sampler.h"
+
+struct tally {
+	double   energy_uj;
+	uint64_t raw;        /* the last good reading, */
+	uint64_t t_ns;       /* when it was taken, */
+	uint64_t moved_ns;   /* and when its value was first seen */
+	uint64_t sampled_ns; /* the last sample */
+	unsigned flags;      /* of the sample to come */
+	unsigned started : 1, lost : 1, due : 1;
+};
+
+/* Takes in a reading of channel m; counts in m what went wrong with it. */
+void tally_add(struct tally *t, struct meter *m, const struct raw *r, uint64_t t_ns);
+
+/* 1 when the reading taken at t_ns makes a sample, which is then in all of *ret but its channel. */
+int tally_sample(struct tally *t, uint64_t t_ns, struct sample *ret);
+
+#endif

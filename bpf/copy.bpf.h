@@ -8,12 +8,12 @@
 
 #include "core.bpf.h"
 
-/* Where a message lies: `nr` iovec at `base` (kernel address), or, for nr 0, the bytes at the user address `base`. */
+/* Where a message lies: `nr` iovec at `base`, or, for nr 0, the bytes at the user address `base`. */
 struct msg {
 	__u64 base;
 	__u64 skip; /* bytes of the first iovec that are not of this message */
 	__u32 nr;
-	__u32 pad;
+	__u32 user; /* the iovec themselves are in user memory */
 };
 #define MSG_NOT_USER (~0u) /* nr: pages or kernel memory; counted, not copied */
 
@@ -63,10 +63,12 @@ static long copy_step(__u32 i, void *ctx)
 {
 	struct walk *w = ctx;
 	struct iovec v = {};
+	void *p;
 
 	if (i >= w->m.nr)
 		return 1;
-	if (bpf_probe_read_kernel(&v, sizeof(v), (void *)(w->m.base + i * sizeof(v))))
+	p = (void *)(w->m.base + i * sizeof(v));
+	if (w->m.user ? bpf_probe_read_user(&v, sizeof(v), p) : bpf_probe_read_kernel(&v, sizeof(v), p))
 		return 1;
 	if (i == 0) {
 		v.iov_base += w->m.skip;

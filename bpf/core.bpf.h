@@ -58,13 +58,14 @@ static __always_inline struct ev_target *target_current(void)
 	return target_of(bpf_get_current_pid_tgid() >> 32);
 }
 
-static __always_inline void hdr_fill(struct ev_hdr *h, enum ev_type type, __u32 size)
+static __always_inline void hdr_fill(struct ev_hdr *h, enum ev_type type, __u32 slot, __u32 size)
 {
 	__u64 id = bpf_get_current_pid_tgid();
 
 	h->ts_ns = bpf_ktime_get_ns();
 	h->type  = type;
 	h->flags = 0;
+	h->slot  = slot;
 	h->size  = size;
 	h->tgid  = id >> 32;
 	h->tid   = id;

@@ -26,7 +26,7 @@ enum ev_type {
 	EV_SEND     = 1, /* ev_data: bytes that the kernel took from the server */
 	EV_RECV     = 2, /* ev_data: bytes that the server was handed; they count once EV_RECV_END of that thread says so */
 	EV_RECV_END = 3, /* ev_data without payload: the receive call returned */
-	EV_STATE    = 4, /* ev_state: a socket that we saw bytes on was shut down or closed */
+	EV_STATE    = 4, /* ev_state: a socket was accepted, shut down or closed */
 	EV_FORK     = 5, /* ev_task */
 	EV_EXEC     = 6, /* ev_task */
 	EV_EXIT     = 7, /* ev_task: the last thread is gone */
@@ -35,27 +35,31 @@ enum ev_type {
 enum ev_flag {
 	EV_PEEK  = 1 << 0, /* EV_RECV_END: MSG_PEEK, the bytes stay in the queue */
 	EV_WHOLE = 1 << 1, /* EV_RECV: complete in itself, no EV_RECV_END follows */
+	EV_NO_SEQ = 1 << 3, /* EV_SHUT_OUT: the end of what was sent is not known */
+	EV_PEER_FIRST = 1 << 2, /* EV_STATE: the peer had closed its half before */
 };
 
-/* EV_STATE: which half is over */
+/* EV_STATE: what happened to the socket */
 enum ev_state_what {
 	EV_SHUT_OUT = 1, /* this end sends no more (close or shutdown) */
 	EV_CLOSED   = 2, /* nothing more in either direction */
+	EV_OPENED   = 3, /* accepted: what was known of this cookie is of an older socket (tier sys) */
 };
 
 struct ev_hdr {
 	__u64 ts_ns; /* when the call returned, or the thing happened */
-	__u16 type;  /* enum ev_type */
-	__u16 flags; /* enum ev_flag */
+	__u8  type;  /* enum ev_type */
+	__u8  flags; /* enum ev_flag */
+	__u16 slot;  /* of the process; 0 where none is meant (EV_STATE, which may be the peer's doing) */
 	__u32 size;  /* of the whole record, header included */
-	__u32 tgid;  /* 0 where no process is meant (a close by the peer) */
+	__u32 tgid;
 	__u32 tid;
 };
 _Static_assert(sizeof(struct ev_hdr) == 24, "ev_hdr");
 
 /* Who talks: family is AF_INET, AF_INET6 or AF_UNIX; ports in host order; an IPv4 address is in the first 4 bytes. */
 struct ev_sock {
-	__u64 cookie; /* of the socket, unique while the kernel runs */
+	__u64 cookie; /* of the socket: unique while the kernel runs; tier sys: its address, unique while it is open */
 	__u16 family;
 	__u16 lport;
 	__u16 rport;
@@ -86,9 +90,9 @@ _Static_assert(sizeof(struct ev_state) == 40, "ev_state");
 
 struct ev_task {
 	struct ev_hdr h;      /* tgid: the process that forked, execs or exits */
-	__u32 child;          /* EV_FORK: tgid of the child */
-	__u32 slot;
-	__u64 cpu_ns;         /* EV_EXIT: on-CPU time seen of the process */
+	__u32 child;  /* EV_FORK: tgid of the child */
+	__u32 pad;
+	__u64 cpu_ns; /* EV_EXIT: on-CPU time seen of the process */
 	__u8  comm[16];
 };
 _Static_assert(sizeof(struct ev_task) == 56, "ev_task");

@@ -30,12 +30,27 @@ struct {
 } sends SEC(".maps");
 
 /* Present on sockets whose bytes we saw: only their end is worth an event. */
+struct known {
+	__u32 gen;   /* of `muted` when it was asked last */
+	__u32 muted;
+};
+
 struct {
 	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, int);
-	__type(value, __u32);
+	__type(value, struct known);
 } socks SEC(".maps");
+
+/* By cookie: sockets whose bytes nobody reads (no HTTP). The reader adds to it, and then counts mute_gen up. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 4096);
+	__type(key, __u64);
+	__type(value, __u8);
+} muted SEC(".maps");
+
+__u32 mute_gen;
 
 SCRATCH_MAP(send_scratch);
 SCRATCH_MAP(recv_scratch);
@@ -67,7 +82,7 @@ static __always_inline bool sock_is_tcp(const struct sock *sk)
 static __always_inline void msg_of_iter(struct msg *m, const struct iov_iter *it)
 {
 	m->skip = it->iov_offset;
-	m->pad = 0;
+	m->user = 0;
 	if (it->iter_type == bpf_core_enum_value(enum iter_type, ITER_UBUF)) {
 		m->base = (__u64)it->ubuf + it->iov_offset;
 		m->nr = 0;
@@ -111,31 +126,39 @@ int BPF_PROG(tp_send_start, struct sock *sk, struct msghdr *msg, struct sk_buff 
 	return 0;
 }
 
-/* Names the socket of an event and remembers it as one of ours. */
-static __always_inline void sock_fill(struct ev_sock *s, struct sock *sk)
+/* Names the socket of an event and remembers it as one of ours. False: it is muted. */
+static __always_inline bool sock_fill(struct ev_sock *s, struct sock *sk)
 {
+	struct known *k = bpf_sk_storage_get(&socks, sk, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
+
 	s->cookie = bpf_get_socket_cookie(sk);
-	addr_fill(s, sk);
-	if (!bpf_sk_storage_get(&socks, sk, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE))
+	if (!k) {
 		count(EV_LOST_STATE);
+	} else if (k->gen != mute_gen) {
+		k->gen = mute_gen;
+		k->muted = bpf_map_lookup_elem(&muted, &s->cookie) != NULL;
+	}
+	addr_fill(s, sk);
+	return !k || !k->muted;
 }
 
 SEC("tp_btf/sock_send_length")
 int BPF_PROG(tp_send_end, struct sock *sk, int ret, int flags)
 {
+	struct ev_target *t = target_current();
 	struct scratch *b;
 	struct send *s;
 	__u32 zero = 0;
 
-	if (!target_current() || !sock_is_tcp(sk) || ret == -EAGAIN)
+	if (!t || !sock_is_tcp(sk) || ret == -EAGAIN)
 		return 0;
 	b = bpf_map_lookup_elem(&send_scratch, &zero);
 	s = bpf_task_storage_get(&sends, bpf_get_current_task_btf(), NULL, 0);
-	if (!b)
+	if (!b || !sock_fill(&b->d.s, sk))
 		return 0;
 	b->d.head = b->d.tail = 0;
 	b->d.ret = ret;
-	hdr_fill(&b->d.h, EV_SEND, sizeof(b->d));
+	hdr_fill(&b->d.h, EV_SEND, t->slot, sizeof(b->d));
 	b->d.enter_ns = b->d.h.ts_ns;
 	b->d.seq = 0;
 	if (s && s->sk == (__u64)sk) {
@@ -145,7 +168,6 @@ int BPF_PROG(tp_send_end, struct sock *sk, int ret, int flags)
 		if (ret > 0)
 			copy_msg(b, &s->m, ret);
 	}
-	sock_fill(&b->d.s, sk);
 	scratch_output(b);
 	return 0;
 }
@@ -156,6 +178,17 @@ static __always_inline int copy_skb(struct scratch *b, __u64 at, struct bpf_dynp
 	bounded(at, EV_COPY_MAX);
 	bounded(n, EV_COPY_MAX);
 	return bpf_dynptr_read(&b->data[at], n, p, off, 0);
+}
+
+/* skb->sk is no pointer that the kernel lets its helpers have, so the cookie is read, not asked for. */
+static __always_inline bool is_muted(struct sock *sk)
+{
+	__u64 cookie;
+
+	if (!mute_gen)
+		return false;
+	cookie = BPF_CORE_READ(sk, __sk_common.skc_cookie.counter);
+	return bpf_map_lookup_elem(&muted, &cookie) != NULL;
 }
 
 static __always_inline void copy_packet(struct scratch *b, struct sk_buff *skb, __u32 off, __u32 len)
@@ -173,19 +206,20 @@ static __always_inline void copy_packet(struct scratch *b, struct sk_buff *skb, 
 SEC("tp_btf/skb_copy_datagram_iovec")
 int BPF_PROG(tp_recv, struct sk_buff *skb, int len)
 {
+	struct ev_target *t = target_current();
 	struct scratch *b;
 	struct sock *sk;
 	__u32 zero = 0, skb_seq;
 
-	if (!target_current())
+	if (!t)
 		return 0;
 	sk = skb->sk;
-	if (!sk || !sock_is_tcp(sk))
+	if (!sk || !sock_is_tcp(sk) || is_muted(sk))
 		return 0;
 	b = bpf_map_lookup_elem(&recv_scratch, &zero);
 	if (!b || len <= 0)
 		return 0;
-	hdr_fill(&b->d.h, EV_RECV, sizeof(b->d));
+	hdr_fill(&b->d.h, EV_RECV, t->slot, sizeof(b->d));
 	b->d.enter_ns = 0;
 	b->d.ret = len;
 	b->d.head = b->d.tail = 0;
@@ -201,14 +235,14 @@ int BPF_PROG(tp_recv, struct sk_buff *skb, int len)
 SEC("tp_btf/sock_recv_length")
 int BPF_PROG(tp_recv_end, struct sock *sk, int ret, int flags)
 {
+	struct ev_target *t = target_current();
 	struct ev_data d = {};
 
-	if (!target_current() || !sock_is_tcp(sk) || ret == -EAGAIN)
+	if (!t || !sock_is_tcp(sk) || ret == -EAGAIN || !sock_fill(&d.s, sk))
 		return 0;
-	hdr_fill(&d.h, EV_RECV_END, sizeof(d));
+	hdr_fill(&d.h, EV_RECV_END, t->slot, sizeof(d));
 	d.h.flags = flags & MSG_PEEK ? EV_PEEK : 0;
 	d.ret = ret;
-	sock_fill(&d.s, sk);
 	ev_output(&d, sizeof(d), EV_LOST_DATA);
 	return 0;
 }
@@ -231,7 +265,8 @@ int BPF_PROG(tp_state, struct sock *sk, int oldstate, int newstate)
 	tp = bpf_skc_to_tcp_sock(sk);
 	if (tp)
 		e.seq = tp->write_seq;
-	hdr_fill(&e.h, EV_STATE, sizeof(e));
+	hdr_fill(&e.h, EV_STATE, 0, sizeof(e));
+	e.h.flags = newstate == TCP_LAST_ACK ? EV_PEER_FIRST : 0;
 	e.cookie = bpf_get_socket_cookie(sk);
 	ev_output(&e, sizeof(e), EV_LOST_TASK);
 	return 0;

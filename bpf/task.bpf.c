@@ -7,10 +7,9 @@ static __always_inline void task_event(enum ev_type type, __u32 tgid, const stru
 {
 	struct ev_task e = {};
 
-	hdr_fill(&e.h, type, sizeof(e));
+	hdr_fill(&e.h, type, t->slot, sizeof(e));
 	e.h.tgid = tgid;
 	e.child = child;
-	e.slot = t->slot;
 	e.cpu_ns = t->cpu_ns;
 	bpf_probe_read_kernel(e.comm, sizeof(e.comm), comm_of->comm);
 	ev_output(&e, sizeof(e), EV_LOST_TASK);

@@ -5,6 +5,7 @@
  */
 #ifndef IPW_VMLINUX_H
 #define IPW_VMLINUX_H
+#define __VMLINUX_H__ /* bpf_tracing.h: the registers have the kernel's names */
 
 typedef unsigned char      __u8;
 typedef signed char        __s8;
@@ -33,6 +34,7 @@ enum bpf_map_type {
 	BPF_MAP_TYPE_HASH         = 1,
 	BPF_MAP_TYPE_ARRAY        = 2,
 	BPF_MAP_TYPE_PERCPU_ARRAY = 6,
+	BPF_MAP_TYPE_LRU_HASH     = 9,
 	BPF_MAP_TYPE_SK_STORAGE   = 24,
 	BPF_MAP_TYPE_RINGBUF      = 27,
 	BPF_MAP_TYPE_TASK_STORAGE = 29,
@@ -52,6 +54,27 @@ struct bpf_dynptr {
 	__u64 opaque[2];
 } __attribute__((aligned(8)));
 
+/* The registers of a system call: bpf_tracing.h takes its arguments out by these names. */
+#if defined(__TARGET_ARCH_x86)
+struct pt_regs {
+	unsigned long r10, r9, r8, ax, dx, si, di, orig_ax;
+} __attribute__((preserve_access_index));
+#elif defined(__TARGET_ARCH_arm64)
+struct user_pt_regs {
+	__u64 regs[31];
+} __attribute__((preserve_access_index));
+struct pt_regs {
+	union {
+		struct user_pt_regs user_regs;
+		struct {
+			u64 regs[31];
+		};
+	};
+	u64 orig_x0;
+	s32 syscallno;
+} __attribute__((preserve_access_index));
+#endif
+
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
 typedef struct {
@@ -61,6 +84,10 @@ typedef struct {
 typedef struct {
 	long counter;
 } atomic_long_t;
+
+typedef struct {
+	s64 counter;
+} atomic64_t;
 
 struct iovec {
 	void         *iov_base;
@@ -105,6 +132,7 @@ struct sock_common {
 	unsigned char   skc_state;
 	struct in6_addr skc_v6_daddr;
 	struct in6_addr skc_v6_rcv_saddr;
+	atomic64_t      skc_cookie;
 };
 
 struct sock {
@@ -124,6 +152,33 @@ struct sk_buff {
 	char         cb[48];
 };
 
+struct socket {
+	struct sock *sk;
+};
+
+struct inode {
+	unsigned short i_mode;
+};
+
+typedef struct {
+	atomic64_t refcnt;
+} file_ref_t;
+
+struct file {
+	void         *private_data;
+	struct inode *f_inode;
+	file_ref_t    f_ref;
+};
+
+struct fdtable {
+	unsigned int  max_fds;
+	struct file **fd;
+};
+
+struct files_struct {
+	struct fdtable *fdt;
+};
+
 struct signal_struct {
 	atomic_t live;
 };
@@ -133,6 +188,7 @@ struct task_struct {
 	int                   tgid;
 	char                  comm[16];
 	struct signal_struct *signal;
+	struct files_struct  *files;
 };
 
 struct linux_binprm;

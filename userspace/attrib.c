@@ -1,0 +1,661 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "userspace/attrib.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define QUIET_MAX  256   /* ticks of the second without a query; ticks are 10 ms or longer */
+#define NO_WEIGHT  1e-9  /* below it a sum of weights is what rounding left of none */
+#define GAIN_MODEL 1.0   /* a model may be wrong by all it says: utilisation tells not what the cycles do, 2-4x (AVX) */
+#define RING(k)    ((k) & (TIMELINE_TICKS - 1))
+
+/* What a query has got so far. */
+struct part {
+	double     concurrency_ns; /* active time, times the queries active then */
+	double     weighed_ns;     /* active time that was split by weight */
+	uint32_t   flags;
+	struct acc ch[];
+};
+
+struct attrib_query {
+	double   spread;         /* the evenly spread part of the weight, as it stands in the ticks now */
+	uint64_t from, to;       /* over this time */
+	double   scale;          /* tokens for each one counted */
+	struct tick_tokens *log; /* tokens by tick; those of settled ticks are taken off at log_at */
+	size_t   nlog, cap, log_at;
+	uint8_t  running, lined;
+	double   active, prefill, decode; /* of the tick being settled: ns; weights */
+	struct part *part;
+};
+
+static const char *const method_names[] = { NULL, "tokens", "time", "gpu_unsplit" };
+static const char *const idle_names[] = { NULL, "auto", "user", "model", "none" };
+
+const char *attrib_method_name(enum attrib_method m)
+{
+	return method_names[m];
+}
+
+const char *idle_source_name(enum idle_source s)
+{
+	return idle_names[s];
+}
+
+int attrib_is_top(const struct attrib *a, int ch)
+{
+	return a->tl->meters[ch].parent == CHANNEL_NONE;
+}
+
+double attrib_gain(const struct attrib *a, int ch)
+{
+	return a->tl->meters[ch].ch.estimated ? GAIN_MODEL : 0;
+}
+
+double attrib_joules(const struct attrib *a, int ch, const struct gross *g)
+{
+	return isnan(a->idle[ch].w) ? g->j : g->j - a->idle[ch].w * g->s;
+}
+
+/* --- life --------------------------------------------------------------------------------------------------------- */
+
+int attrib_init(struct attrib *a, struct timeline *tl, const struct idle *idle, const struct attrib_ops *ops, void *ctx)
+{
+	int s;
+
+	*a = (struct attrib){ .ops = ops, .ctx = ctx, .tl = tl };
+	memcpy(a->idle, idle, (size_t)tl->nch * sizeof(*idle));
+	a->quiet_t = calloc(QUIET_MAX, sizeof(*a->quiet_t));
+	a->quiet_uj = calloc(QUIET_MAX * ((size_t)tl->nch + 1), sizeof(*a->quiet_uj));
+	if (!a->quiet_t || !a->quiet_uj)
+		return -ENOMEM;
+	for (s = 1; s <= tl->nslot; s++) {
+		a->slot[s].tick = calloc(TIMELINE_TICKS, sizeof(*a->slot[s].tick));
+		if (!a->slot[s].tick)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+static void share_free(struct query *q)
+{
+	if (q->share) {
+		free(q->share->log);
+		free(q->share->part);
+	}
+	free(q->share);
+	q->share = NULL;
+}
+
+void attrib_release(struct attrib *a)
+{
+	struct query *q;
+	int s, running;
+	size_t i;
+
+	for (s = 1; s < EV_SLOTS; s++) {
+		for (i = 0; i < a->slot[s].n; i++) {
+			q = a->slot[s].held[i];
+			running = q->share->running;
+			share_free(q);
+			if (!running) /* one that runs is still query.c's */
+				query_free(q);
+		}
+		free(a->slot[s].held);
+		free(a->slot[s].tick);
+	}
+	free(a->quiet_t);
+	free(a->quiet_uj);
+}
+
+static struct attrib_query *share_new(const struct attrib *a)
+{
+	struct attrib_query *aq = calloc(1, sizeof(*aq));
+
+	if (!aq)
+		return NULL;
+	aq->part = calloc(1, sizeof(*aq->part) + (size_t)a->tl->nch * sizeof(*aq->part->ch));
+	if (!aq->part) {
+		free(aq);
+		return NULL;
+	}
+	aq->scale = 1;
+	aq->running = 1;
+	return aq;
+}
+
+/* --- weights ------------------------------------------------------------------------------------------------------ */
+
+/* ns of [from, to] that lie in the tick; an open tick has no end. */
+static double overlap(const struct tick *t, uint64_t from, uint64_t to)
+{
+	uint64_t a = from > t->t0 ? from : t->t0, b = t->t1 && to > t->t1 ? t->t1 : to;
+
+	return b > a ? (double)(b - a) : 0;
+}
+
+static uint64_t unsettled(const struct attrib *a, uint64_t t_ns)
+{
+	uint64_t k = timeline_find(a->tl, t_ns);
+
+	return k > a->settled ? k : a->settled;
+}
+
+static double spread_in(const struct attrib_query *aq, const struct tick *t)
+{
+	return aq->spread > 0 ? aq->spread * overlap(t, aq->from, aq->to) / (double)(aq->to - aq->from) : 0;
+}
+
+static void spread_add(struct attrib *a, struct query *q, double sign)
+{
+	struct attrib_query *aq = q->share;
+	struct split *tick = a->slot[q->open.slot].tick;
+	uint64_t k, last;
+
+	if (!(aq->spread > 0))
+		return;
+	last = timeline_find(a->tl, aq->to);
+	for (k = unsettled(a, aq->from); k <= last; k++)
+		tick[RING(k)].weight += sign * spread_in(aq, timeline_tick(a->tl, k));
+}
+
+/* `spread` tokens evenly over [from, to] instead of what stood there before. */
+static void spread_set(struct attrib *a, struct query *q, double spread, uint64_t from, uint64_t to)
+{
+	struct attrib_query *aq = q->share;
+
+	spread_add(a, q, -1);
+	aq->spread = spread;
+	aq->from = from;
+	aq->to = to > from ? to : from + 1;
+	spread_add(a, q, 1);
+}
+
+static void scale_set(struct attrib *a, struct query *q, double scale)
+{
+	struct attrib_query *aq = q->share;
+	struct split *tick = a->slot[q->open.slot].tick;
+	size_t i;
+
+	for (i = aq->log_at; i < aq->nlog; i++)
+		tick[RING(aq->log[i].tick)].weight += aq->log[i].n * (scale - aq->scale);
+	aq->scale = scale;
+}
+
+/* The entry for tick k, made if need be; they are in order, and a late one is not far from the end. */
+static struct tick_tokens *log_entry(struct attrib_query *aq, uint32_t k)
+{
+	struct tick_tokens *log;
+	size_t i;
+
+	for (i = aq->nlog; i > aq->log_at && aq->log[i - 1].tick >= k; i--)
+		if (aq->log[i - 1].tick == k)
+			return &aq->log[i - 1];
+	if (aq->nlog == aq->cap && aq->log_at) { /* room at the front first */
+		memmove(aq->log, aq->log + aq->log_at, (aq->nlog - aq->log_at) * sizeof(*log));
+		i -= aq->log_at;
+		aq->nlog -= aq->log_at;
+		aq->log_at = 0;
+	}
+	if (aq->nlog == aq->cap) {
+		log = realloc(aq->log, (aq->cap ? 2 * aq->cap : 8) * sizeof(*log));
+		if (!log)
+			return NULL;
+		aq->log = log;
+		aq->cap = aq->cap ? 2 * aq->cap : 8;
+	}
+	memmove(&aq->log[i + 1], &aq->log[i], (aq->nlog - i) * sizeof(*log));
+	aq->log[i] = (struct tick_tokens){ k, 0 };
+	aq->nlog++;
+	return &aq->log[i];
+}
+
+static double tokens_in(const struct attrib_query *aq, uint64_t k)
+{
+	size_t lo = aq->log_at, hi = aq->nlog, mid;
+
+	while (lo < hi) {
+		mid = lo + (hi - lo) / 2;
+		if (aq->log[mid].tick < (uint32_t)k)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo < aq->nlog && aq->log[lo].tick == (uint32_t)k ? aq->log[lo].n * aq->scale : 0;
+}
+
+/* --- queries come and go ------------------------------------------------------------------------------------------ */
+
+void attrib_began(struct attrib *a, struct query *q)
+{
+	struct attrib_slot *s = &a->slot[q->open.slot < EV_SLOTS ? q->open.slot : 0];
+	struct query **held;
+	size_t i;
+
+	if (!s->tick)
+		return;
+	if (s->n == s->cap) {
+		held = realloc(s->held, (s->cap ? 2 * s->cap : 64) * sizeof(struct query *));
+		if (!held)
+			return;
+		s->held = held;
+		s->cap = s->cap ? 2 * s->cap : 64;
+	}
+	q->share = share_new(a);
+	if (!q->share)
+		return;
+	for (i = s->n; i && s->held[i - 1]->r_ns > q->r_ns; i--)
+		s->held[i] = s->held[i - 1];
+	s->held[i] = q;
+	s->n++;
+	a->held++;
+}
+
+/* What has to be spread, by what is known now. Of a stream it ends at F, of other answers at E; while those are not known, now. */
+static void spread_known(struct attrib *a, struct query *q, uint64_t now)
+{
+	double tokens;
+	uint64_t to = q->f_ns ? q->f_ns : q->share->running ? now : q->e_ns;
+	int exact;
+
+	tokens = query_prompt_work(q, &exact);
+	if (q->stream != WIRE_STREAMED && q->usage.completion > 0)
+		tokens += (double)q->usage.completion;
+	spread_set(a, q, tokens, q->r_ns, to);
+}
+
+void attrib_first(struct attrib *a, struct query *q)
+{
+	if (q->share)
+		spread_known(a, q, q->f_ns);
+}
+
+void attrib_tokens(struct attrib *a, struct query *q, uint64_t ts_ns, uint32_t n)
+{
+	struct tick_tokens *e;
+	uint64_t k;
+
+	if (!q->share)
+		return;
+	k = unsettled(a, ts_ns);
+	e = log_entry(q->share, (uint32_t)k);
+	if (!e)
+		return;
+	e->n += n;
+	a->slot[q->open.slot].tick[RING(k)].weight += n * q->share->scale;
+}
+
+void attrib_ended(struct attrib *a, struct query *q)
+{
+	if (!q->share) {
+		query_free(q);
+		return;
+	}
+	q->share->running = 0;
+	spread_known(a, q, q->e_ns);
+	if (q->stream == WIRE_STREAMED && q->tokens && q->usage.completion > (int64_t)q->tokens)
+		scale_set(a, q, (double)q->usage.completion / (double)q->tokens);
+}
+
+/* --- one tick ----------------------------------------------------------------------------------------------------- */
+
+static double active_in(const struct query *q, const struct tick *t)
+{
+	return overlap(t, q->r_ns, q->share->running ? UINT64_MAX : q->e_ns);
+}
+
+/* Active time of the slot's queries in the tick; held[] is in the order of R, so one sweep finds the union. */
+static void active_time(const struct attrib_slot *s, const struct tick *t, struct split *sp)
+{
+	uint64_t covered = t->t0, from, to;
+	const struct query *q;
+	size_t i;
+
+	sp->time = sp->any = 0;
+	for (i = 0; i < s->n && s->held[i]->r_ns < t->t1; i++) {
+		q = s->held[i];
+		sp->time += active_in(q, t);
+		from = q->r_ns > covered ? q->r_ns : covered;
+		to = q->share->running || q->e_ns > t->t1 ? t->t1 : q->e_ns;
+		if (to > from) {
+			sp->any += (double)(to - from);
+			covered = to;
+		}
+	}
+}
+
+static void gross_add(struct gross *g, double j, double s, double part)
+{
+	g->j += j * part;
+	g->s += s * part;
+}
+
+/* Charges query q with its part of tick t. */
+static void charge(const struct attrib *a, const struct query *q, const struct tick *t, const struct split *sp,
+		   struct part *p)
+{
+	const struct attrib_query *aq = q->share;
+	double len = (double)(t->t1 - t->t0), s = len * 1e-9, j, mine, by_time, pre, dec;
+	int ch, edges = (q->r_ns > t->t0 && q->r_ns <= t->t1) + (!aq->running && q->e_ns > t->t0 && q->e_ns <= t->t1);
+	double refresh;
+
+	by_time = sp->time > 0 ? aq->active / sp->time : 0;
+	if (sp->weight > NO_WEIGHT) {
+		pre = aq->prefill / sp->weight;
+		dec = aq->decode / sp->weight;
+		p->weighed_ns += aq->active;
+	} else {
+		pre = q->f_ns && aq->active > 0 ? by_time * overlap(t, q->r_ns, q->f_ns) / aq->active : by_time;
+		dec = by_time - pre;
+	}
+	p->concurrency_ns += sp->any > 0 ? aq->active * sp->time / sp->any : 0;
+	for (ch = 0; ch < a->tl->nch; ch++) {
+		if (!attrib_is_top(a, ch))
+			continue;
+		mine = t->share[ch * a->tl->nslot + (int)q->open.slot - 1];
+		j = t->energy_uj[ch] * 1e-6 * mine;
+		if (isnan(j)) {
+			p->flags |= QF_METER_GAP;
+			continue;
+		}
+		p->flags |= t->unsplit[ch] ? QF_GPU_UNSPLIT : 0;
+		refresh = a->tl->meters[ch].period_us * 1e3 / len;
+		gross_add(&p->ch[ch].prefill, j, s * mine, pre * sp->any / len);
+		gross_add(&p->ch[ch].decode, j, s * mine, dec * sp->any / len);
+		gross_add(&p->ch[ch].time, j, s * mine, by_time * sp->any / len);
+		gross_add(&p->ch[ch].edge, j, s * mine, edges * 0.25 * (refresh > 1 ? refresh : 1));
+	}
+}
+
+/* The query's own numbers for the tick. */
+static void weigh(struct query *q, const struct tick *t, uint64_t k)
+{
+	struct attrib_query *aq = q->share;
+
+	aq->active = active_in(q, t);
+	aq->prefill = spread_in(aq, t);
+	aq->decode = tokens_in(aq, k);
+}
+
+/* --- results ------------------------------------------------------------------------------------------------------ */
+
+static double joules_of(const struct attrib *a, const struct part *p, int ch, double *ret_prefill)
+{
+	double pre = attrib_joules(a, ch, &p->ch[ch].prefill);
+
+	*ret_prefill += pre;
+	return pre + attrib_joules(a, ch, &p->ch[ch].decode);
+}
+
+static void result_fill(const struct attrib *a, const struct query *q, const struct part *p, struct result *r)
+{
+	double edge2 = 0, gain2 = 0, j, active = (double)(q->e_ns - q->r_ns);
+	int ch;
+
+	*r = (struct result){ .q = q, .flags = q->flags | p->flags, .acc = p->ch };
+	for (ch = 0; ch < a->tl->nch; ch++) {
+		r->domain_j[ch] = NAN;
+		if (!attrib_is_top(a, ch))
+			continue;
+		j = r->domain_j[ch] = joules_of(a, p, ch, &r->prefill_j);
+		r->energy_j += j;
+		edge2 += pow(attrib_joules(a, ch, &p->ch[ch].edge), 2);
+		r->split_j += fabs(j - attrib_joules(a, ch, &p->ch[ch].time));
+		gain2 += pow(attrib_gain(a, ch) * j, 2);
+		if (a->tl->meters[ch].ch.estimated)
+			r->flags |= QF_ESTIMATED;
+		if (isnan(a->idle[ch].w))
+			r->flags |= QF_IDLE_UNKNOWN;
+	}
+	r->decode_j = q->f_ns ? r->energy_j - r->prefill_j : NAN;
+	r->edge_j = sqrt(edge2);
+	r->gain_j = sqrt(gain2);
+	r->bound_j = r->flags & (QF_METER_GAP | QF_LOST_EVENTS) ? NAN : sqrt(edge2 + gain2) + r->split_j;
+	r->concurrency_mean = active > 0 ? p->concurrency_ns / active : NAN;
+	r->method = r->flags & QF_GPU_UNSPLIT ? METHOD_GPU_UNSPLIT : p->weighed_ns > 0 ? METHOD_TOKENS : METHOD_TIME;
+	if (!a->tl->nch || !(active > 0)) {
+		r->energy_j = r->prefill_j = r->decode_j = r->bound_j = NAN;
+		r->method = METHOD_NONE;
+	}
+}
+
+/* --- settling ----------------------------------------------------------------------------------------------------- */
+
+/* One slot's queries get their parts of tick k. */
+static struct split settle_slot(struct attrib *a, struct attrib_slot *s, const struct tick *t, uint64_t k)
+{
+	struct split sp = { 0 };
+	struct attrib_query *aq;
+	struct query *q;
+	size_t i;
+
+	active_time(s, t, &sp);
+	for (i = 0; i < s->n && s->held[i]->r_ns < t->t1; i++) {
+		weigh(s->held[i], t, k);
+		sp.weight += s->held[i]->share->prefill + s->held[i]->share->decode;
+	}
+	for (i = 0; i < s->n && s->held[i]->r_ns < t->t1; i++) {
+		q = s->held[i];
+		aq = q->share;
+		if (aq->active > 0 || aq->prefill + aq->decode > 0)
+			charge(a, q, t, &sp, aq->part);
+		if (aq->running && (!q->f_ns || q->f_ns > t->t0))
+			q->flags |= QF_EARLY_SPLIT;
+		while (aq->log_at < aq->nlog && aq->log[aq->log_at].tick <= (uint32_t)k)
+			aq->log_at++;
+	}
+	s->tick[RING(k)] = (struct split){ 0 };
+	return sp;
+}
+
+/* Tick k enters the books of channel ch. any[]: by slot, the part of the tick with a query. */
+static void book_tick(struct attrib *a, const struct tick *t, int ch, const double *any)
+{
+	double j = t->energy_uj[ch] * 1e-6, s = (double)(t->t1 - t->t0) * 1e-9, left = 1, mine;
+	struct book *b = &a->book[ch];
+	int slot;
+
+	if (isnan(j))
+		return;
+	gross_add(&b->measured, j, 0, 1);
+	gross_add(&b->idle, 0, -s, 1); /* the floor itself: attrib_joules() takes it off twice over, so to say */
+	if (t->nobody[ch]) {
+		gross_add(&b->idle, j, s, 1);
+		return;
+	}
+	for (slot = 1; slot <= a->tl->nslot; slot++) {
+		mine = t->share[ch * a->tl->nslot + slot - 1];
+		gross_add(&b->queries, j, s, mine * any[slot]);
+		gross_add(&b->server_other, j, s, mine * (1 - any[slot]));
+		left -= mine;
+	}
+	gross_add(&b->others, j, s, left);
+}
+
+/* A tick without any query: the mean of the last second may be the lowest yet. */
+static void quiet_tick(struct attrib *a, const struct tick *t, int quiet)
+{
+	int ch, n = a->tl->nch;
+	unsigned i, last;
+	double w;
+
+	if (!quiet) {
+		a->nquiet = 0;
+		return;
+	}
+	if (!a->nquiet) {
+		a->quiet_t[0] = t->t0;
+		memset(a->quiet_uj, 0, (size_t)n * sizeof(double));
+		a->nquiet = 1;
+	}
+	/* Keep the latest start that is a full second back, and what follows it. */
+	for (i = 0; i + 1 < a->nquiet && a->quiet_t[i + 1] + ATTRIB_FLOOR_NS <= t->t1; i++)
+		;
+	if (!i && a->nquiet == QUIET_MAX)
+		i = 1;
+	memmove(a->quiet_t, a->quiet_t + i, (a->nquiet - i) * sizeof(*a->quiet_t));
+	memmove(a->quiet_uj, a->quiet_uj + (size_t)i * n, (size_t)(a->nquiet - i) * n * sizeof(double));
+	last = a->nquiet -= i;
+	a->quiet_t[last] = t->t1;
+	for (ch = 0; ch < n; ch++) {
+		a->quiet_uj[last * n + ch] = a->quiet_uj[(last - 1) * n + ch] + t->energy_uj[ch];
+		w = (a->quiet_uj[last * n + ch] - a->quiet_uj[ch]) / (double)(t->t1 - a->quiet_t[0]) * 1e3;
+		if (a->idle[ch].source == IDLE_AUTO && t->t1 - a->quiet_t[0] >= ATTRIB_FLOOR_NS && !isnan(w) &&
+		    !(w >= a->idle[ch].w))
+			a->idle[ch].w = w;
+	}
+	a->nquiet++;
+}
+
+static void settle(struct attrib *a, uint64_t k)
+{
+	const struct tick *t = timeline_tick(a->tl, k);
+	double len = (double)(t->t1 - t->t0), any[EV_SLOTS] = { 0 };
+	struct split sp;
+	int s, ch, quiet = 1;
+
+	for (s = 1; s <= a->tl->nslot; s++) {
+		sp = settle_slot(a, &a->slot[s], t, k);
+		any[s] = sp.any / len;
+		a->busy_s += sp.any * 1e-9;
+		a->query_s += sp.time * 1e-9;
+		quiet &= !(sp.any > 0);
+	}
+	for (ch = 0; ch < a->tl->nch; ch++) {
+		if (isnan(t->energy_uj[ch]))
+			quiet = 0;
+		book_tick(a, t, ch, any);
+	}
+	quiet_tick(a, t, quiet);
+	a->total_s += len * 1e-9;
+	a->settled = k + 1;
+	timeline_drop(a->tl, a->settled);
+}
+
+static void final(struct attrib *a, struct attrib_slot *s, uint64_t until_ns)
+{
+	struct result r;
+	struct query *q;
+	size_t i, n = 0;
+
+	for (i = 0; i < s->n; i++) {
+		q = s->held[i];
+		if (q->share->running || q->e_ns > until_ns) {
+			s->held[n++] = q;
+			continue;
+		}
+		result_fill(a, q, q->share->part, &r);
+		r.final = 1;
+		a->ops->final(a->ctx, &r);
+		share_free(q);
+		query_free(q);
+		a->held--;
+	}
+	s->n = n;
+}
+
+/* --- live lines --------------------------------------------------------------------------------------------------- */
+
+/* The query's part as far as it is known now: of the ticks not settled yet, what their weights say. */
+static void line(struct attrib *a, struct attrib_slot *s, struct query *q)
+{
+	size_t size = sizeof(*q->share->part) + (size_t)a->tl->nch * sizeof(*q->share->part->ch);
+	struct part *p = malloc(size);
+	uint64_t k, last = timeline_find(a->tl, q->e_ns);
+	const struct tick *t;
+	struct result r;
+
+	if (!p)
+		return;
+	memcpy(p, q->share->part, size);
+	for (k = unsettled(a, q->r_ns); k <= last && k < a->complete; k++) {
+		t = timeline_tick(a->tl, k);
+		weigh(q, t, k);
+		charge(a, q, t, &s->tick[RING(k)], p);
+	}
+	result_fill(a, q, p, &r);
+	a->ops->line(a->ctx, &r);
+	free(p);
+}
+
+/* Of queries whose F is not known: now stands for it. */
+static void spread_running(struct attrib *a, struct attrib_slot *s, uint64_t now)
+{
+	size_t i;
+
+	for (i = 0; i < s->n; i++)
+		if (s->held[i]->share->running && !s->held[i]->f_ns)
+			spread_known(a, s->held[i], now);
+}
+
+static void lines(struct attrib *a, struct attrib_slot *s, uint64_t until_ns, uint64_t now)
+{
+	int spread = 0;
+	struct query *q;
+	size_t i;
+
+	for (i = 0; i < s->n; i++) {
+		q = s->held[i];
+		if (q->share->running || q->share->lined || q->e_ns > until_ns)
+			continue;
+		if (!spread++)
+			spread_running(a, s, now);
+		q->share->lined = 1;
+		line(a, s, q);
+	}
+}
+
+/* --- the clock ---------------------------------------------------------------------------------------------------- */
+
+/* A query that overlaps the tick still runs. */
+static int is_open(const struct attrib *a, const struct tick *t)
+{
+	size_t i;
+	int s;
+
+	for (s = 1; s <= a->tl->nslot; s++)
+		for (i = 0; i < a->slot[s].n && a->slot[s].held[i]->r_ns < t->t1; i++)
+			if (a->slot[s].held[i]->share->running)
+				return 1;
+	return 0;
+}
+
+static int may_settle(struct attrib *a, uint64_t k, uint64_t now)
+{
+	const struct tick *t = timeline_tick(a->tl, k);
+	int s;
+
+	if (!is_open(a, t))
+		return 1;
+	if (t->t1 + ATTRIB_HORIZON_NS > now && a->held < ATTRIB_HELD_MAX && k + TIMELINE_TICKS / 2 > a->tl->closed)
+		return 0;
+	for (s = 1; s <= a->tl->nslot; s++)
+		spread_running(a, &a->slot[s], now);
+	a->early++;
+	return 1;
+}
+
+void attrib_advance(struct attrib *a, int end)
+{
+	/* The events of a tick are all here when the next one has closed. */
+	uint64_t ready = end ? a->tl->closed : a->tl->closed ? a->tl->closed - 1 : 0, resolved, now, until;
+	int s;
+
+	if (!a->tl->closed)
+		return;
+	resolved = timeline_resolved(a->tl);
+	if (!end && resolved < ready)
+		ready = resolved;
+	now = timeline_tick(a->tl, a->tl->closed - 1)->t1;
+	until = end ? UINT64_MAX : ready > a->tl->first ? timeline_tick(a->tl, ready - 1)->t1 : 0;
+	for (; a->complete < ready; a->complete++)
+		for (s = 1; s <= a->tl->nslot; s++)
+			active_time(&a->slot[s], timeline_tick(a->tl, a->complete), &a->slot[s].tick[RING(a->complete)]);
+	for (s = 1; s <= a->tl->nslot; s++)
+		lines(a, &a->slot[s], until, now);
+	for (; a->settled < ready && may_settle(a, a->settled, now); )
+		settle(a, a->settled);
+	for (s = 1; s <= a->tl->nslot; s++)
+		final(a, &a->slot[s], end ? UINT64_MAX : a->tl->first ? timeline_tick(a->tl, a->tl->first)->t0 : 0);
+}

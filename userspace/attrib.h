@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The books: whose energy it was.
+ *
+ * In each tick and for each top domain:
+ *
+ *   measured = idle floor + dynamic
+ *   dynamic  = the server's part (on-CPU time of its processes; its share of a GPU) + other processes
+ *   server's part = queries, for the part of the tick in which at least one is active, R to E
+ *                 + the server without a query, for the rest
+ *   queries' part = by weight: the tokens processed in the tick; if nobody has any there, by active time
+ *
+ * The weight of a query: the tokens of each event of its answer, at the event; its uncached prompt tokens evenly from
+ * R to F; of an answer that is not streamed, both kinds evenly from R to E. Until the server says how many tokens the
+ * prompt had, a quarter of the request's bytes stands for them; while F is not known, now stands for it. When usage
+ * counts more tokens than events were seen, each event carries that many times more. All tokens weigh the same.
+ *
+ * Every figure is linear in the idle floor, so each is kept as two: joules with the idle power in, and the seconds of
+ * idle floor to take off. The floor may then be learnt at any time. Nothing is clipped.
+ *
+ * A tick is settled when no query that overlaps it still runs, or when it is ATTRIB_HORIZON_NS old, or when
+ * ATTRIB_HELD_MAX queries wait: then it is split by what is known, and the running queries are marked QF_EARLY_SPLIT.
+ * Until then queries hold what they need to be split again.
+ */
+#ifndef IPW_ATTRIB_H
+#define IPW_ATTRIB_H
+
+#include "userspace/query.h"
+#include "userspace/timeline.h"
+
+#define ATTRIB_HORIZON_NS  60000000000ull
+#define ATTRIB_HELD_MAX    4096
+#define ATTRIB_FLOOR_NS    1000000000ull /* an idle floor is a mean over this long */
+
+enum attrib_method { METHOD_NONE = 0, METHOD_TOKENS, METHOD_TIME, METHOD_GPU_UNSPLIT };
+
+/* Joules with idle power in, and seconds of it to take off. */
+struct gross {
+	double j, s;
+};
+
+/* One channel's part of a query. */
+struct acc {
+	struct gross prefill, decode; /* by weight */
+	struct gross time;            /* as active time alone would split it */
+	struct gross edge;            /* a quarter of the server's energy in one refresh, at R and at E */
+};
+
+/* Where the idle floor of a channel comes from. */
+enum idle_source { IDLE_UNKNOWN = 0, IDLE_AUTO, IDLE_USER, IDLE_MODEL, IDLE_NONE };
+
+struct idle {
+	enum idle_source source;
+	double w;
+};
+
+/* What one query cost. NAN: not known. */
+struct result {
+	const struct query *q;
+	int      final;             /* 0: as known when it ended (a live line); 1: with all usage */
+	uint32_t flags;             /* those of the query, and of its energy */
+	double   energy_j, prefill_j, decode_j;
+	double   domain_j[CHANNEL_MAX]; /* by channel, tops only */
+	double   bound_j;               /* half-width of a 95 % interval, made of: */
+	double   edge_j;                /* the power inside one refresh of the meter at R and at E is not known */
+	double   split_j;               /* how far the split by tokens is from one by active time */
+	double   gain_j;                /* accuracy of the source, where it states one */
+	double   concurrency_mean;
+	enum attrib_method method;
+	const struct acc *acc;          /* by channel: what the joules are made of; they change with the idle floor */
+};
+
+/* One channel's books. */
+struct book {
+	struct gross measured, queries, server_other, others, idle;
+};
+
+struct attrib_ops {
+	/* A query has ended and the meter has gone past it. */
+	void (*line)(void *ctx, const struct result *r);
+	/* Its joules do not change any more. The query is freed after this. */
+	void (*final)(void *ctx, const struct result *r);
+};
+
+/* One slot in one tick. */
+struct split {
+	double weight; /* of all queries, kept up to date as they become known */
+	double time;   /* ns of active time of all queries; filled when the tick is complete */
+	double any;    /* ns in which there was one at least; likewise */
+};
+
+struct attrib_slot {
+	struct query **held; /* from R until final, in the order of R */
+	size_t n, cap;
+	struct split  *tick; /* by tick: a ring beside the timeline's */
+};
+
+struct attrib {
+	const struct attrib_ops *ops;
+	void            *ctx;
+	struct timeline *tl;
+	struct attrib_slot slot[EV_SLOTS];
+	struct book      book[CHANNEL_MAX];
+	struct idle      idle[CHANNEL_MAX];
+	uint64_t complete, settled;  /* ticks before these are */
+	size_t   held;
+	double   busy_s, query_s;    /* time with at least one query active; sum of the queries' active time */
+	double   total_s;            /* length of the settled ticks */
+	uint64_t early;              /* ticks settled before all was known */
+	/* the latest second without a query: ends of ticks, and energy up to there by channel */
+	uint64_t *quiet_t;
+	double   *quiet_uj;
+	unsigned  nquiet;
+};
+
+/* idle[] by channel: what the user or the source says; IDLE_AUTO with w NAN where it is to be found. 0 or -ENOMEM. */
+int  attrib_init(struct attrib *a, struct timeline *tl, const struct idle *idle, const struct attrib_ops *ops, void *ctx);
+void attrib_release(struct attrib *a);
+
+/* As struct query_ops. */
+void attrib_began(struct attrib *a, struct query *q);
+void attrib_first(struct attrib *a, struct query *q);
+void attrib_tokens(struct attrib *a, struct query *q, uint64_t ts_ns, uint32_t n);
+void attrib_ended(struct attrib *a, struct query *q);
+
+/* After each tick's activity and samples: lines and final results that are due. end: the trace is over, settle all. */
+void attrib_advance(struct attrib *a, int end);
+
+/* Joules of a figure by what is known of the floor now. */
+double attrib_joules(const struct attrib *a, int ch, const struct gross *g);
+/* A channel that is summed: it has no parent. */
+int    attrib_is_top(const struct attrib *a, int ch);
+
+/* The part of a figure by which its source may be wrong, where that is known; 0 where it is not. */
+double attrib_gain(const struct attrib *a, int ch);
+
+const char *attrib_method_name(enum attrib_method m);
+const char *idle_source_name(enum idle_source s);
+
+#endif

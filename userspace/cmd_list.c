@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* ipw-trace list: energy sources, probes, dialects and sinks; what is on here, and why the rest is not. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "collectors/sampler.h"
+#include "userspace/cmd.h"
+#include "userspace/live.h"
+#include "userspace/opts.h"
+#include "userspace/sink/sink.h"
+#include "userspace/util/fmt.h"
+
+static void list_sources(struct sampler *s)
+{
+	const struct source_status *st;
+	const struct meter *m;
+	char watt[16];
+	int n = sampler_status(s, &st), nm = sampler_meters(s, &m), i;
+
+	printf("energy sources, in order of preference:\n");
+	for (i = 0; i < n; i++)
+		printf("  %-14s %-4s %s%s%s\n", st[i].name, !st[i].err && st[i].used ? "on" : "off", st[i].doc, st[i].why[0] ? ": " : "",
+		       st[i].why);
+	printf("\nmeters:\n");
+	for (i = 0; i < nm; i++)
+		printf("  %-18s %-14s refresh %s ms%s%s%s%s\n", m[i].ch.name, m[i].source,
+		       m[i].period_us ? fmt3(watt, sizeof(watt), m[i].period_us / 1e3) : "?", m[i].ch.device[0] ? ", " : "",
+		       m[i].ch.device, m[i].ch.estimated ? ", estimated" : "",
+		       m[i].parent == CHANNEL_NONE ? "" : ", part of another: not summed");
+	if (!nm)
+		printf("  none: joules will not be known\n");
+}
+
+static void list_probes(const struct probe_status *st, const char *why)
+{
+	int i;
+
+	printf("\nprobes:\n");
+	for (i = 0; probes[i].program; i++)
+		printf("  %-22s %-7s %s%s%s\n", probes[i].tracepoint, st ? probe_state_name(st[i].state) : "off", probes[i].doc,
+		       (st && st[i].why[0]) || why[0] ? ": " : "", st && st[i].why[0] ? st[i].why : why);
+}
+
+int cmd_list(int argc, char **argv)
+{
+	struct sampler *s = NULL;
+	struct live *l = NULL;
+	char why[640] = "";
+	const char *bad;
+	struct opts o;
+	int i, err = opts_parse(&o, CMD_LIST, argc, argv);
+
+	if (err)
+		return err == 1 ? 0 : err;
+	err = sampler_new(&o.meter, o.meters, &s, &bad);
+	if (err == -ENOENT) {
+		say("no energy source is called '%.*s'", (int)strcspn(bad, ","), bad);
+		return EXIT_USAGE;
+	}
+	if (!err)
+		sampler_measure(s, 250000000);
+	if (s)
+		list_sources(s);
+	(void)live_new(NET_AUTO, LIVE_RING_BYTES, &l, why, sizeof(why));
+	list_probes(l ? live_probes(l) : NULL, why);
+	printf("\ndialects:\n");
+	for (i = 0; dialects[i]; i++)
+		printf("  %-22s %s\n", dialects[i]->name, dialects[i]->doc);
+	printf("\nsinks:\n");
+	for (i = 0; sinks[i]; i++)
+		printf("  %-22s %s\n", sinks[i]->name, sinks[i]->doc);
+	live_free(l);
+	sampler_free(s);
+	return 0;
+}

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * ipw-trace report: a recording, as the live summary would have it. Played twice: an idle floor that was learnt late in
+ * the run holds for its beginning too.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "userspace/cmd.h"
+#include "userspace/opts.h"
+#include "userspace/pipeline.h"
+#include "userspace/replay.h"
+#include "userspace/sink/terminal.h"
+
+static void on_wire(void *ctx, const struct wire_ev *e)
+{
+	pipeline_wire(ctx, e);
+}
+
+static void on_activity(void *ctx, const struct activity *a)
+{
+	pipeline_activity(ctx, a);
+}
+
+static void on_sample(void *ctx, const struct sample *m)
+{
+	pipeline_sample(ctx, m);
+}
+
+static void on_gpu(void *ctx, const struct gpu_share *g)
+{
+	pipeline_gpu(ctx, g);
+}
+
+static void on_hole(void *ctx)
+{
+	struct pipeline *p = ctx;
+
+	pipeline_lost(p, p->timeline.last.t_ns);
+}
+
+static const struct replay_ops ops = {
+	.wire = on_wire, .activity = on_activity, .sample = on_sample, .gpu = on_gpu, .hole = on_hole,
+};
+
+/* One pass. floor: where to leave the idle floors that it found. */
+static int play(struct replay *r, const struct idle *idle, const struct sink *sink, int nsink, struct idle *floor)
+{
+	struct pipeline p;
+	int err = pipeline_init(&p, &r->run, r->meters, r->nmeter, idle, sink, nsink);
+
+	if (!err) {
+		replay_play(r, &ops, &p);
+		err = pipeline_close(&p, &r->end);
+		memcpy(floor, p.attrib.idle, (size_t)r->nmeter * sizeof(*floor));
+	}
+	pipeline_release(&p);
+	return err;
+}
+
+static const char *reason(int err)
+{
+	switch (err) {
+	case -ENOEXEC:
+		return "it is no recording of ipw-trace";
+	case -EPROTONOSUPPORT:
+		return "it was written by a later version, or on a machine of the other byte order";
+	case -ENODATA:
+		return "nothing in it is whole";
+	default:
+		return strerror(-err);
+	}
+}
+
+static void say_damage(const struct replay *r, const char *path)
+{
+	if (r->bad_blocks || r->bad_records)
+		say("'%s' is damaged: %llu bytes in %llu places and %llu records are missing from this report", path,
+		    (unsigned long long)r->bad_bytes, (unsigned long long)r->bad_blocks, (unsigned long long)r->bad_records);
+	if (!r->ended)
+		say("'%s' has no end: the run was cut off, or still goes on", path);
+}
+
+int cmd_report(int argc, char **argv)
+{
+	struct idle floor[CHANNEL_MAX];
+	struct replay r;
+	struct sink sink;
+	struct opts o;
+	int err = opts_parse(&o, CMD_REPORT, argc, argv);
+
+	if (err)
+		return err == 1 ? 0 : err;
+	if (!o.in)
+		o.in = RECORDING_DEFAULT;
+	err = replay_open(&r, o.in);
+	if (err) {
+		say("cannot read '%s': %s", o.in, reason(err));
+		return 1;
+	}
+	sink = sink_stdout(o.json, o.verbose);
+	sink.final = 1;
+	err = play(&r, r.idle, NULL, 0, floor);
+	if (!err)
+		err = play(&r, floor, &sink, 1, floor);
+	say_damage(&r, o.in);
+	if (err)
+		say("cannot write the report: %s", strerror(-err));
+	replay_close(&r);
+	return err ? 1 : 0;
+}

@@ -1,0 +1,434 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "userspace/live.h"
+
+#include <bpf/bpf.h>
+#include <bpf/btf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "ipw.skel.h"
+#include "userspace/util/clock.h"
+
+#define WAKE_PART 4 /* the reader is woken early when this part of the ring is full */
+#define READ_TRIES 4
+
+struct live {
+	struct ipw         *skel;
+	struct ring_buffer *ring;
+	enum net_tier       tier;
+	struct probe_status status[PROBE_MAX];
+	struct bpf_link    *link[PROBE_MAX];
+	struct ev_cpu      *cpus;  /* one per possible CPU, as read */
+	uint64_t           *counts;
+	int32_t            *unit;  /* physical_package_id of each */
+	int                 ncpu;
+	struct activity     last;  /* counts never go back, though what runs now is added by the clock */
+	void              (*fn)(void *ctx, const struct ev_hdr *e);
+	void               *ctx;
+};
+
+/* --- what libbpf says is kept, and told only when loading fails ----------------------------------------------------- */
+
+static char said[512];
+
+static int keep_said(enum libbpf_print_level level, const char *fmt, va_list ap)
+{
+	char *nl;
+
+	if (level != LIBBPF_WARN || said[0])
+		return 0;
+	vsnprintf(said, sizeof(said), fmt, ap);
+	nl = strchr(said, '\n');
+	if (nl)
+		*nl = 0;
+	return 0;
+}
+
+/* --- loading ------------------------------------------------------------------------------------------------------ */
+
+static int wanted(const struct probe *p, enum net_tier tier)
+{
+	return p->use == USE_ALWAYS || (p->use == USE_TP) == (tier == NET_TP);
+}
+
+/* Loaded beside tier tp too, and attached only when it turns out that the target listens on a unix socket. */
+static int spare(const struct probe *p, enum net_tier tier)
+{
+	return p->use == USE_SYS && tier == NET_TP;
+}
+
+/* Marks the programs whose tracepoint this kernel does not have. */
+static int find_absent(struct live *l, enum net_tier tier, char *why, size_t size)
+{
+	struct btf *btf = btf__load_vmlinux_btf();
+	char name[80];
+	int i, err = 0;
+
+	if (libbpf_get_error(btf)) {
+		snprintf(why, size, "this kernel has no BTF (CONFIG_DEBUG_INFO_BTF; /sys/kernel/btf/vmlinux)");
+		return -ENOTSUP;
+	}
+	for (i = 0; probes[i].program; i++) {
+		snprintf(name, sizeof(name), "btf_trace_%s", probes[i].tracepoint);
+		l->status[i] = (struct probe_status){ .state = PROBE_OFF };
+		if (btf__find_by_name_kind(btf, name, BTF_KIND_TYPEDEF) >= 0)
+			continue;
+		l->status[i].state = PROBE_ABSENT;
+		snprintf(l->status[i].why, sizeof(l->status[i].why), "this kernel has no tracepoint %s", probes[i].tracepoint);
+		if (wanted(&probes[i], tier) && !err) {
+			snprintf(why, size, "this kernel has no tracepoint %s", probes[i].tracepoint);
+			err = -ENOTSUP;
+		}
+	}
+	btf__free(btf);
+	return err;
+}
+
+static void explain(int err, char *why, size_t size)
+{
+	if (err == -EPERM || err == -EACCES)
+		snprintf(why, size, "the kernel refuses: it takes root, or CAP_BPF and CAP_PERFMON%s%s", said[0] ? "; " : "", said);
+	else
+		snprintf(why, size, "%s%s%s", strerror(-err), said[0] ? "; " : "", said);
+}
+
+static int load(struct live *l, enum net_tier tier, uint32_t ring_bytes, int spares, char *why, size_t size)
+{
+	struct bpf_program *prog;
+	int i, err;
+
+	err = find_absent(l, tier, why, size);
+	if (err)
+		return err;
+	said[0] = 0;
+	l->skel = ipw__open();
+	if (!l->skel) {
+		err = -errno;
+		explain(err, why, size);
+		return err;
+	}
+	l->skel->rodata->cfg.wake_bytes = ring_bytes / WAKE_PART;
+	l->skel->rodata->cfg.sys_tcp = tier == NET_SYS;
+	bpf_map__set_max_entries(l->skel->maps.ring, ring_bytes);
+	for (i = 0; probes[i].program; i++) {
+		prog = bpf_object__find_program_by_name(l->skel->obj, probes[i].program);
+		if (prog)
+			bpf_program__set_autoload(prog, wanted(&probes[i], tier) || (spares && spare(&probes[i], tier)));
+	}
+	err = ipw__load(l->skel);
+	if (err) {
+		explain(err, why, size);
+		ipw__destroy(l->skel);
+		l->skel = NULL;
+	}
+	return err;
+}
+
+static int attach_one(struct live *l, int i)
+{
+	struct bpf_program *prog = bpf_object__find_program_by_name(l->skel->obj, probes[i].program);
+	int err;
+
+	if (!prog || bpf_program__fd(prog) < 0)
+		return -ENOENT;
+	l->link[i] = bpf_program__attach(prog);
+	err = (int)libbpf_get_error(l->link[i]);
+	l->status[i].state = err ? PROBE_REFUSED : PROBE_ON;
+	l->status[i].why[0] = 0;
+	if (err) {
+		l->link[i] = NULL;
+		explain(err, l->status[i].why, sizeof(l->status[i].why));
+	}
+	return err;
+}
+
+static int attach(struct live *l, enum net_tier tier, char *why, size_t size)
+{
+	int i, err;
+
+	for (i = 0; probes[i].program; i++) {
+		if (!wanted(&probes[i], tier)) {
+			if (!l->status[i].why[0])
+				snprintf(l->status[i].why, sizeof(l->status[i].why), "%s", spare(&probes[i], tier) ?
+					 "until the target listens on a unix socket" : "another tier is on");
+			continue;
+		}
+		err = attach_one(l, i);
+		if (err) {
+			snprintf(why, size, "cannot attach to %s: %s", probes[i].tracepoint, strerror(-err));
+			return err;
+		}
+	}
+	return 0;
+}
+
+int live_watch_unix(struct live *l)
+{
+	int i, err = 0;
+
+	for (i = 0; probes[i].program && !err; i++)
+		if (spare(&probes[i], l->tier) && !l->link[i])
+			err = attach_one(l, i);
+	return err;
+}
+
+static int32_t package_of(int cpu)
+{
+	char path[96];
+	int32_t unit = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/sys/devices/system/cpu/cpu%d/topology/physical_package_id", cpu);
+	f = fopen(path, "re");
+	if (!f)
+		return 0;
+	if (fscanf(f, "%d", &unit) != 1 || unit < 0)
+		unit = 0;
+	fclose(f);
+	return unit;
+}
+
+static int buffers(struct live *l)
+{
+	int i;
+
+	l->ncpu = libbpf_num_possible_cpus();
+	if (l->ncpu < 0)
+		return l->ncpu;
+	l->cpus = calloc((size_t)l->ncpu, sizeof(*l->cpus));
+	l->counts = calloc((size_t)l->ncpu, sizeof(*l->counts));
+	l->unit = calloc((size_t)l->ncpu, sizeof(*l->unit));
+	if (!l->cpus || !l->counts || !l->unit)
+		return -ENOMEM;
+	for (i = 0; i < l->ncpu; i++)
+		l->unit[i] = package_of(i);
+	return 0;
+}
+
+static int on_record(void *ctx, void *data, size_t size)
+{
+	static const uint32_t least[] = {
+		[EV_SEND] = sizeof(struct ev_data), [EV_RECV] = sizeof(struct ev_data), [EV_RECV_END] = sizeof(struct ev_data),
+		[EV_STATE] = sizeof(struct ev_state), [EV_FORK] = sizeof(struct ev_task), [EV_EXEC] = sizeof(struct ev_task),
+		[EV_EXIT] = sizeof(struct ev_task),
+	};
+	const struct ev_hdr *e = data;
+	struct live *l = ctx;
+
+	if (size < sizeof(*e) || e->type >= sizeof(least) / sizeof(*least) || size < least[e->type] || e->size > size)
+		return 0;
+	l->fn(l->ctx, e);
+	return 0;
+}
+
+static int start(struct live *l, enum net_tier tier, uint32_t ring_bytes, char *why, size_t size)
+{
+	int i, err = load(l, tier, ring_bytes, 1, why, size);
+
+	if (err && tier == NET_TP) {
+		for (i = 0; probes[i].program; i++)
+			if (spare(&probes[i], tier))
+				snprintf(l->status[i].why, sizeof(l->status[i].why), "%.100s", why);
+		err = load(l, tier, ring_bytes, 0, why, size);
+	}
+	if (!err) {
+		l->ring = ring_buffer__new(bpf_map__fd(l->skel->maps.ring), on_record, l, NULL);
+		err = l->ring ? attach(l, tier, why, size) : -errno;
+	}
+	l->tier = tier;
+	return err;
+}
+
+static void stop(struct live *l)
+{
+	int i;
+
+	for (i = 0; i < PROBE_MAX; i++) {
+		bpf_link__destroy(l->link[i]);
+		l->link[i] = NULL;
+	}
+	ring_buffer__free(l->ring);
+	ipw__destroy(l->skel);
+	l->ring = NULL;
+	l->skel = NULL;
+}
+
+int live_new(enum net_tier tier, uint32_t ring_bytes, struct live **ret, char *why, size_t size)
+{
+	struct rlimit unlimited = { RLIM_INFINITY, RLIM_INFINITY };
+	struct live *l = calloc(1, sizeof(*l));
+	int err;
+
+	if (!l)
+		return -ENOMEM;
+	libbpf_set_print(keep_said);
+	(void)setrlimit(RLIMIT_MEMLOCK, &unlimited); /* kernels before 5.11 count maps against it */
+	err = buffers(l);
+	if (!err)
+		err = start(l, tier == NET_AUTO ? NET_TP : tier, ring_bytes, why, size);
+	if (err) {
+		live_free(l);
+		return err;
+	}
+	*ret = l;
+	return 0;
+}
+
+void live_free(struct live *l)
+{
+	if (!l)
+		return;
+	stop(l);
+	free(l->cpus);
+	free(l->counts);
+	free(l->unit);
+	free(l);
+}
+
+/* --- running ------------------------------------------------------------------------------------------------------ */
+
+enum net_tier live_tier(const struct live *l)
+{
+	return l->tier;
+}
+
+const struct probe_status *live_probes(const struct live *l)
+{
+	return l->status;
+}
+
+int live_add(struct live *l, uint32_t tgid, uint32_t slot)
+{
+	struct ev_target t = { .slot = slot };
+
+	/* One that its parent's fork has already put there stays as it is. */
+	if (bpf_map_update_elem(bpf_map__fd(l->skel->maps.targets), &tgid, &t, BPF_NOEXIST) && errno != EEXIST)
+		return -errno;
+	return 0;
+}
+
+int live_fd(const struct live *l)
+{
+	return ring_buffer__epoll_fd(l->ring);
+}
+
+int live_drain(struct live *l, void (*fn)(void *ctx, const struct ev_hdr *e), void *ctx)
+{
+	l->fn = fn;
+	l->ctx = ctx;
+	return ring_buffer__consume(l->ring);
+}
+
+/* Reads all CPUs' records, again while one is being written. */
+static int read_cpus(struct live *l)
+{
+	int fd = bpf_map__fd(l->skel->maps.cpus), tries, i, torn = 1;
+	uint32_t zero = 0;
+
+	for (tries = 0; torn && tries < READ_TRIES; tries++) {
+		if (bpf_map_lookup_elem(fd, &zero, l->cpus))
+			return -errno;
+		for (i = torn = 0; i < l->ncpu; i++)
+			torn |= l->cpus[i].begin != l->cpus[i].end;
+	}
+	return 0;
+}
+
+static int group_of(struct activity *a, int32_t unit)
+{
+	uint32_t g;
+
+	for (g = 0; g < a->ngroup && a->group[g].unit != unit; g++)
+		;
+	if (g == GROUP_MAX)
+		return GROUP_MAX - 1;
+	if (g == a->ngroup) {
+		memset(&a->group[g], 0, sizeof(a->group[g]));
+		a->group[g].unit = unit;
+		a->ngroup++;
+	}
+	return (int)g;
+}
+
+static void never_back(uint64_t *now, uint64_t *last)
+{
+	if (*now < *last)
+		*now = *last;
+	*last = *now;
+}
+
+int live_activity(struct live *l, struct activity *ret)
+{
+	const struct ev_cpu *c;
+	uint64_t running;
+	int i, g, s, err = read_cpus(l);
+
+	if (err)
+		return err;
+	ret->t_ns = clock_mono_ns();
+	ret->ngroup = 0;
+	for (i = 0; i < l->ncpu; i++) {
+		c = &l->cpus[i];
+		g = group_of(ret, l->unit[i]);
+		/* What runs now has not been charged yet. */
+		running = c->busy && c->last_ns && ret->t_ns > c->last_ns ? ret->t_ns - c->last_ns : 0;
+		ret->group[g].busy_ns += c->busy_ns + running;
+		for (s = 1; s < EV_SLOTS; s++)
+			ret->group[g].slot_ns[s] += c->slot_ns[s];
+		ret->group[g].slot_ns[c->slot & (EV_SLOTS - 1)] += running;
+	}
+	for (g = 0; g < (int)ret->ngroup; g++) {
+		never_back(&ret->group[g].busy_ns, &l->last.group[g].busy_ns);
+		for (s = 0; s < EV_SLOTS; s++)
+			never_back(&ret->group[g].slot_ns[s], &l->last.group[g].slot_ns[s]);
+	}
+	return 0;
+}
+
+uint64_t live_lost(struct live *l)
+{
+	int fd = bpf_map__fd(l->skel->maps.counts), i;
+	uint64_t sum = 0;
+	uint32_t key;
+
+	for (key = 0; key < EV_COUNT_MAX; key++) {
+		if (bpf_map_lookup_elem(fd, &key, l->counts))
+			continue;
+		for (i = 0; i < l->ncpu; i++)
+			sum += l->counts[i];
+	}
+	return sum;
+}
+
+void live_mute(struct live *l, uint64_t cookie)
+{
+	uint8_t one = 1;
+
+	if (!bpf_map_update_elem(bpf_map__fd(l->skel->maps.muted), &cookie, &one, BPF_ANY))
+		__atomic_add_fetch(&l->skel->bss->mute_gen, 1, __ATOMIC_RELEASE);
+}
+
+double live_bpf_cpu_s(struct live *l)
+{
+	struct bpf_prog_info info;
+	uint32_t len = sizeof(info);
+	struct bpf_program *prog;
+	uint64_t ns = 0, runs = 0;
+	int i;
+
+	for (i = 0; probes[i].program; i++) {
+		prog = bpf_object__find_program_by_name(l->skel->obj, probes[i].program);
+		memset(&info, 0, sizeof(info));
+		if (!prog || bpf_program__fd(prog) < 0 || bpf_obj_get_info_by_fd(bpf_program__fd(prog), &info, &len))
+			continue;
+		ns += info.run_time_ns;
+		runs += info.run_cnt;
+	}
+	return runs ? (double)ns * 1e-9 : NAN;
+}

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* The kernel's side: loads and attaches the BPF programs, reads the ring and the counters. Alone knows libbpf. */
+#ifndef IPW_LIVE_H
+#define IPW_LIVE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "bpf/event.h"
+#include "userspace/probes.h"
+#include "userspace/timeline.h"
+
+#define LIVE_RING_BYTES (8u << 20)
+
+struct live;
+
+/*
+ * Loads the programs of a tier (NET_AUTO: the first that works) and attaches them; nothing is traced before
+ * live_add(). 0 or -errno, with the reason for people in `why`.
+ */
+int  live_new(enum net_tier tier, uint32_t ring_bytes, struct live **ret, char *why, size_t size);
+void live_free(struct live *l);
+
+enum net_tier live_tier(const struct live *l);
+/* By row of probes[]. */
+const struct probe_status *live_probes(const struct live *l);
+
+/* Traces process tgid (of the initial pid namespace), its threads and the children that it will have. */
+int  live_add(struct live *l, uint32_t tgid, uint32_t slot);
+
+/* Sees unix sockets too, from now on. 0 or -errno; tier sys sees them anyway. */
+int  live_watch_unix(struct live *l);
+
+/* Readable when much waits in the ring. */
+int  live_fd(const struct live *l);
+/* Hands over all events that wait. Returns how many, or -errno. */
+int  live_drain(struct live *l, void (*fn)(void *ctx, const struct ev_hdr *e), void *ctx);
+/* On-CPU time up to now; ret->t_ns is now. */
+int  live_activity(struct live *l, struct activity *ret);
+/* Events lost since attach, of all kinds. */
+uint64_t live_lost(struct live *l);
+/* The bytes of this socket need not be copied any more. */
+void live_mute(struct live *l, uint64_t cookie);
+/* Seconds of CPU that the programs took, in whatever process they ran; NAN when the kernel does not count (bpf_stats). */
+double live_bpf_cpu_s(struct live *l);
+
+#endif

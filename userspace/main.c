@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include <string.h>
+
+#include "userspace/cmd.h"
+#include "userspace/opts.h"
+
+static const struct {
+	const char *name;
+	int (*fn)(int argc, char **argv);
+} cmds[] = {
+	{ "record", cmd_record },
+	{ "report", cmd_report },
+	{ "list", cmd_list },
+	{ "check", cmd_check },
+};
+
+int main(int argc, char **argv)
+{
+	size_t i;
+
+	for (i = 0; argc > 1 && i < sizeof(cmds) / sizeof(*cmds); i++)
+		if (!strcmp(argv[1], cmds[i].name))
+			return cmds[i].fn(argc - 1, argv + 1);
+	if (argc > 1)
+		return cmd_trace(argc, argv);
+	opts_usage(CMD_TRACE, 1);
+	return EXIT_USAGE;
+}

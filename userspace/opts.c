@@ -1,0 +1,305 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "userspace/opts.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define RUN (CMD_TRACE | CMD_RECORD)
+#define ALL (RUN | CMD_REPORT | CMD_LIST | CMD_CHECK)
+#define MET (RUN | CMD_LIST | CMD_CHECK)
+
+enum { O_METER = 256, O_POWER_MODEL, O_IDLE, O_SYSFS, O_PROCFS, O_NET, O_JSON, O_DURATION, O_HELP, O_VERSION };
+
+static const struct row {
+	int         id; /* a letter, if it has a short form */
+	const char *name, *arg, *help;
+	int         commands;
+} table[] = {
+	{ 'p', "pid", "PID[,PID...]", "trace these processes, their threads and children", RUN },
+	{ O_DURATION, "duration", "S", "stop after S seconds", RUN },
+	{ 'o', "output", "FILE", "write a recording (record: ipw.data if not given)", RUN },
+	{ 'i', "input", "FILE", "read this recording (ipw.data if not given)", CMD_REPORT },
+	{ O_JSON, "json", NULL, "JSON lines on stdout", CMD_TRACE | CMD_REPORT },
+	{ 'I', "interval", "MS", "look at the meters every MS milliseconds, 10 to 1000", RUN },
+	{ O_METER, "meter", "NAME[,NAME]", "take energy from these sources only (see ipw-trace list)", MET },
+	{ O_POWER_MODEL, "power-model", "idle=W,max=W", "watts of the whole machine, for the model that stands in for a meter", MET },
+	{ O_IDLE, "idle", "DOMAIN=W[,...]|auto|none", "idle floor: given, or the lowest 1 s mean without a query", RUN },
+	{ O_SYSFS, "sysfs", "DIR", "read the meters under DIR instead of /sys", MET },
+	{ O_PROCFS, "procfs", "DIR", "and under DIR instead of /proc", MET },
+	{ O_NET, "net", "tp|sys", "network tier (the best that works if not given)", RUN | CMD_CHECK },
+	{ 'v', "verbose", NULL, "say more", ALL },
+	{ 'h', "help", NULL, "this text", ALL },
+	{ O_VERSION, "version", NULL, "print the version", ALL },
+};
+
+#define ROWS (sizeof(table) / sizeof(*table))
+
+static const struct {
+	int bit;
+	const char *usage;
+} usages[] = {
+	{ CMD_TRACE, "ipw-trace [options] -p PID[,PID...]\n   or: ipw-trace [options] -- COMMAND [ARG...]\n"
+		     "   or: ipw-trace record|report|list|check [options]" },
+	{ CMD_RECORD, "ipw-trace record [options] -p PID[,PID...] | -- COMMAND [ARG...]" },
+	{ CMD_REPORT, "ipw-trace report [options]" },
+	{ CMD_LIST, "ipw-trace list [options]" },
+	{ CMD_CHECK, "ipw-trace check [options]" },
+};
+
+void say(const char *fmt, ...)
+{
+	va_list ap;
+
+	fputs("ipw-trace: ", stderr);
+	va_start(ap, fmt);
+	vfprintf(stderr, fmt, ap);
+	va_end(ap);
+	fputc('\n', stderr);
+}
+
+void opts_usage(int command, int to_stderr)
+{
+	FILE *f = to_stderr ? stderr : stdout;
+	char left[8];
+	size_t i;
+
+	for (i = 0; i < sizeof(usages) / sizeof(*usages); i++)
+		if (usages[i].bit == command)
+			fprintf(f, "usage: %s\n\n", usages[i].usage);
+	for (i = 0; i < ROWS; i++) {
+		if (!(table[i].commands & command))
+			continue;
+		snprintf(left, sizeof(left), table[i].id < 256 ? "-%c," : "   ", table[i].id);
+		fprintf(f, "  %s --%s%s%-*s %s\n", left, table[i].name, table[i].arg ? " " : "",
+			(int)(34 - strlen(table[i].name)), table[i].arg ? table[i].arg : "", table[i].help);
+	}
+}
+
+/* --- values ------------------------------------------------------------------------------------------------------- */
+
+/* A finite number >= 0 that takes up all of s, or up to `stop`. NAN if it is none. */
+static double number(const char *s, char stop, const char **ret_end)
+{
+	char *end;
+	double v = strtod(s, &end);
+
+	if (end == s || !isfinite(v) || v < 0 || (*end && *end != stop))
+		return NAN;
+	if (ret_end)
+		*ret_end = end;
+	return v;
+}
+
+static int take_pids(struct opts *o, const char *s)
+{
+	unsigned long v;
+	char *end;
+
+	for (;; s = end + 1) {
+		v = strtoul(s, &end, 10);
+		if (end == s || !v || v > INT32_MAX || (*end && *end != ',') || *s == '-' || *s == '+')
+			return -EINVAL;
+		if (o->npid == EV_SLOTS - 1)
+			return -E2BIG;
+		o->pid[o->npid++] = (uint32_t)v;
+		if (!*end)
+			return 0;
+	}
+}
+
+static int take_model(struct opts *o, const char *s)
+{
+	double idle, max;
+	const char *end;
+
+	if (strncmp(s, "idle=", 5))
+		return -EINVAL;
+	idle = number(s + 5, ',', &end);
+	if (isnan(idle) || strncmp(end, ",max=", 5))
+		return -EINVAL;
+	max = number(end + 5, 0, NULL);
+	if (isnan(max) || max < idle)
+		return -EINVAL;
+	o->meter.model_idle_w = idle;
+	o->meter.model_max_w = max;
+	return 0;
+}
+
+static int take(struct opts *o, int id, const char *arg)
+{
+	double v;
+
+	switch (id) {
+	case 'p':
+		return take_pids(o, arg);
+	case 'o':
+		o->out = arg;
+		return *arg ? 0 : -EINVAL;
+	case 'i':
+		o->in = arg;
+		return *arg ? 0 : -EINVAL;
+	case 'I':
+		v = number(arg, 0, NULL);
+		o->interval_ms = (unsigned)v;
+		return v >= 10 && v <= 1000 ? 0 : -EINVAL;
+	case O_DURATION:
+		o->duration_s = number(arg, 0, NULL);
+		return o->duration_s > 0 && o->duration_s < 1e9 ? 0 : -EINVAL;
+	case O_METER:
+		o->meters = arg;
+		return *arg ? 0 : -EINVAL;
+	case O_POWER_MODEL:
+		return take_model(o, arg);
+	case O_IDLE:
+		o->idle = arg;
+		return 0; /* the domains are not known yet: opts_idle() */
+	case O_SYSFS:
+		o->meter.sysfs = arg;
+		return 0;
+	case O_PROCFS:
+		o->meter.procfs = arg;
+		return 0;
+	case O_NET:
+		o->net = net_tier_find(arg);
+		return o->net != NET_TIERS && o->net != NET_AUTO ? 0 : -EINVAL;
+	case O_JSON:
+		o->json = 1;
+		return 0;
+	case 'v':
+		o->verbose++;
+		return 0;
+	}
+	return -EINVAL;
+}
+
+/* --- idle floors --------------------------------------------------------------------------------------------------- */
+
+static const char *const kinds[DOMAIN_COUNT] = { "platform", "package", "core", "uncore", "dram", "gpu" };
+
+static int idle_one(const char *p, size_t n, double w, const struct meter *m, int nm, struct idle *ret)
+{
+	int i, hit = 0;
+
+	for (i = 0; i < nm; i++) {
+		const char *name = m[i].ch.name, *kind = kinds[m[i].ch.domain];
+
+		if ((strlen(name) == n && !memcmp(name, p, n)) || (strlen(kind) == n && !memcmp(kind, p, n))) {
+			ret[i] = (struct idle){ IDLE_USER, w };
+			hit = 1;
+		}
+	}
+	return hit ? 0 : -EINVAL;
+}
+
+int opts_idle(const char *spec, const struct meter *m, int n, struct idle *ret, char *ret_bad, size_t size)
+{
+	int none = spec && !strcmp(spec, "none"), i;
+	const char *p, *eq, *end;
+	double w;
+
+	for (i = 0; i < n; i++) {
+		ret[i] = none ? (struct idle){ IDLE_NONE, 0 } : (struct idle){ IDLE_AUTO, NAN };
+		if (!none && m[i].ch.idle_w >= 0)
+			ret[i] = (struct idle){ IDLE_MODEL, m[i].ch.idle_w };
+	}
+	if (!spec || none || !strcmp(spec, "auto"))
+		return 0;
+	for (p = spec; ; p = end + 1) {
+		eq = strchr(p, '=');
+		w = eq ? number(eq + 1, ',', &end) : NAN;
+		if (isnan(w) || idle_one(p, (size_t)(eq - p), w, m, n, ret)) {
+			snprintf(ret_bad, size, "%.*s", (int)strcspn(p, ","), p);
+			return -EINVAL;
+		}
+		if (!*end)
+			return 0;
+	}
+}
+
+/* --- parsing ------------------------------------------------------------------------------------------------------- */
+
+static void make_getopt(int command, char *shorts, struct option *longs)
+{
+	size_t i, n = 0;
+
+	*shorts++ = '+'; /* stop at the first word that is no option */
+	*shorts++ = ':';
+	for (i = 0; i < ROWS; i++) {
+		if (!(table[i].commands & command))
+			continue;
+		longs[n++] = (struct option){ table[i].name, table[i].arg != NULL, NULL, table[i].id };
+		if (table[i].id < 256) {
+			*shorts++ = (char)table[i].id;
+			if (table[i].arg)
+				*shorts++ = ':';
+		}
+	}
+	*shorts = 0;
+	longs[n] = (struct option){ 0 };
+}
+
+static const struct row *row_of(int id)
+{
+	size_t i;
+
+	for (i = 0; i < ROWS && table[i].id != id; i++)
+		;
+	return i < ROWS ? &table[i] : NULL;
+}
+
+/* What is missing, or too much. */
+static int complete(struct opts *o, int command, int argc, char **argv)
+{
+	int dashes = optind > 1 && !strcmp(argv[optind - 1], "--");
+
+	if (command & RUN && dashes && optind < argc)
+		o->cmd = argv + optind;
+	else if (optind < argc) {
+		say("unexpected argument '%s'%s", argv[optind], command & RUN ? " (a command comes after --)" : "");
+		return EXIT_USAGE;
+	}
+	if (command & RUN && !o->npid == !o->cmd) {
+		say(o->npid ? "-p and a command exclude each other" : "nothing to trace: give -p PID, or -- COMMAND");
+		opts_usage(command, 1);
+		return EXIT_USAGE;
+	}
+	return 0;
+}
+
+int opts_parse(struct opts *o, int command, int argc, char **argv)
+{
+	struct option longs[ROWS + 1];
+	char shorts[2 * ROWS + 3];
+	int id, err;
+
+	*o = (struct opts){ .meter = { "/sys", "/proc", -1, -1 } };
+	make_getopt(command, shorts, longs);
+	optind = 1;
+	opterr = 0;
+	while ((id = getopt_long(argc, argv, shorts, longs, NULL)) != -1) {
+		if (id == 'h') {
+			opts_usage(command, 0);
+			return 1;
+		}
+		if (id == O_VERSION) {
+			printf("ipw-trace %s\n", IPW_VERSION);
+			return 1;
+		}
+		if (id == '?' || id == ':') {
+			say(id == ':' ? "option '%s' needs an argument" : "unknown option '%s'", argv[optind - 1]);
+			opts_usage(command, 1);
+			return EXIT_USAGE;
+		}
+		err = take(o, id, optarg);
+		if (err) {
+			say(err == -E2BIG ? "too many PIDs for --%s: '%s'" : "bad value for --%s: '%s'", row_of(id)->name, optarg);
+			return EXIT_USAGE;
+		}
+	}
+	return complete(o, command, argc, argv);
+}

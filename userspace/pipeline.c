@@ -1,0 +1,353 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "userspace/pipeline.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "userspace/util/str.h"
+
+#define EACH_SINK(p, op, ...)                                                \
+	for (int i_ = 0; i_ < (p)->nsink; i_++)                              \
+		if ((p)->sink[i_].ops->op && !(p)->sink[i_].err)             \
+	(p)->sink[i_].ops->op(&(p)->sink[i_], __VA_ARGS__)
+
+/* --- http -> wire ------------------------------------------------------------------------------------------------- */
+
+static void emit(void *ctx, const struct wire_ev *e)
+{
+	pipeline_wire(ctx, e);
+}
+
+static struct wire *wire_of(struct pipeline *p, struct http_x *x)
+{
+	struct wire *w = calloc(1, sizeof(*w));
+
+	if (w) {
+		w->emit = emit;
+		w->ctx = p;
+	}
+	x->user = w;
+	return w;
+}
+
+/* An exchange is a query in this dialect. */
+static void open_fill(struct pipeline *p, const struct http_x *x, const struct wire_ops *ops, struct wire_open *ret)
+{
+	((struct wire *)x->user)->query = ++p->next_id;
+	*ret = (struct wire_open){ .start_ns = x->start_ns, .pid = x->conn->tgid, .slot = x->conn->slot };
+	snprintf(ret->dialect, sizeof(ret->dialect), "%s", ops->name);
+	conn_addr(&x->conn->sock, 1, ret->client, sizeof(ret->client));
+	conn_addr(&x->conn->sock, 0, ret->server, sizeof(ret->server));
+}
+
+static void on_request(void *ctx, struct http_x *x, const struct http_head *h)
+{
+	const struct wire_ops *ops = wire_match(h);
+	struct pipeline *p = ctx;
+	struct wire_open open;
+
+	p->requests++;
+	if (!ops || !wire_of(p, x))
+		return;
+	open_fill(p, x, ops, &open);
+	snprintf(open.path, sizeof(open.path), "%s", h->path);
+	snprintf(open.request_id, sizeof(open.request_id), "%s", h->request_id);
+	snprintf(open.trace_id, sizeof(open.trace_id), "%s", h->trace_id);
+	wire_begin(x->user, ops, &open, x->start_ns);
+}
+
+static void on_request_body(void *ctx, struct http_x *x, const char *body, size_t n)
+{
+	if (x->user)
+		wire_request_body(x->user, body, n);
+}
+
+static void on_request_end(void *ctx, struct http_x *x, uint64_t ts_ns)
+{
+	if (x->user)
+		wire_request_end(x->user, ts_ns);
+}
+
+static void on_response(void *ctx, struct http_x *x, const struct http_head *h, const struct bytes *b)
+{
+	if (!x->user && !x->start_ns)
+		wire_of(ctx, x); /* its request was not seen: the body may say what it is */
+	if (x->user)
+		wire_response(x->user, h, b);
+}
+
+static void on_response_body(void *ctx, struct http_x *x, const char *body, size_t n, const struct bytes *b)
+{
+	const struct wire_ops *ops;
+	struct wire *w = x->user;
+	struct wire_open open;
+
+	if (!w)
+		return;
+	if (!w->ops) {
+		ops = wire_guess(w, body, n);
+		if (!ops)
+			return;
+		open_fill(ctx, x, ops, &open);
+		wire_begin_answer(w, ops, &open, b);
+	}
+	wire_response_body(w, body, n, b);
+}
+
+static void on_trouble(void *ctx, struct http_x *x)
+{
+	struct wire *w = x->user;
+
+	if (w)
+		wire_trouble(w, WIRE_TRUNCATED, w->out_ns ? w->out_ns : x->start_ns);
+}
+
+static void on_over(void *ctx, struct http_x *x, enum http_over how, uint64_t enter_ns, uint64_t ret_ns)
+{
+	if (x->user)
+		wire_over(x->user, how, enter_ns, ret_ns);
+}
+
+static void on_x_gone(void *ctx, struct http_x *x)
+{
+	if (!x->user)
+		return;
+	wire_release(x->user);
+	free(x->user);
+}
+
+static const struct http_ops http_ops = {
+	.request = on_request, .request_body = on_request_body, .request_end = on_request_end,
+	.response = on_response, .response_body = on_response_body,
+	.trouble = on_trouble, .over = on_over, .gone = on_x_gone,
+};
+
+/* --- conn -> http ------------------------------------------------------------------------------------------------- */
+
+static struct http *http_of(struct pipeline *p, struct conn *c)
+{
+	if (!c->user) {
+		c->user = calloc(1, sizeof(struct http));
+		if (c->user)
+			http_init(c->user, &http_ops, p, c);
+	}
+	return c->user;
+}
+
+static void on_bytes(void *ctx, struct conn *c, const struct bytes *b)
+{
+	struct pipeline *p = ctx;
+	struct http *h = http_of(p, c);
+
+	if (!h || h->opaque)
+		return;
+	http_bytes(h, b);
+	if (!h->opaque)
+		return;
+	p->opaque[h->opaque]++;
+	if (p->mute)
+		p->mute(p->mute_ctx, c->sock.cookie);
+}
+
+static void on_conn_over(void *ctx, struct conn *c, enum conn_over what, uint64_t ts_ns)
+{
+	if (c->user)
+		http_conn_over(c->user, what, ts_ns);
+}
+
+static void on_conn_gone(void *ctx, struct conn *c)
+{
+	if (!c->user)
+		return;
+	http_release(c->user);
+	free(c->user);
+}
+
+static const struct conn_ops conn_ops = { .bytes = on_bytes, .over = on_conn_over, .gone = on_conn_gone };
+
+void pipeline_ev(struct pipeline *p, const struct ev_hdr *e)
+{
+	switch (e->type) {
+	case EV_SEND:
+	case EV_RECV:
+	case EV_RECV_END:
+		conns_data(&p->conns, (const struct ev_data *)e);
+		break;
+	case EV_STATE:
+		conns_state(&p->conns, (const struct ev_state *)e);
+		break;
+	case EV_EXIT:
+		conns_exit(&p->conns, e->tgid, e->ts_ns);
+		break;
+	}
+}
+
+/* --- wire -> query -> attrib -------------------------------------------------------------------------------------- */
+
+static void on_began(void *ctx, struct query *q)
+{
+	attrib_began(&((struct pipeline *)ctx)->attrib, q);
+}
+
+static void on_first(void *ctx, struct query *q)
+{
+	attrib_first(&((struct pipeline *)ctx)->attrib, q);
+}
+
+static void on_tokens(void *ctx, struct query *q, uint64_t ts_ns, uint32_t n)
+{
+	attrib_tokens(&((struct pipeline *)ctx)->attrib, q, ts_ns, n);
+}
+
+static void on_ended(void *ctx, struct query *q)
+{
+	attrib_ended(&((struct pipeline *)ctx)->attrib, q);
+}
+
+static const struct query_ops query_ops = { .began = on_began, .first = on_first, .tokens = on_tokens, .ended = on_ended };
+
+void pipeline_wire(struct pipeline *p, const struct wire_ev *e)
+{
+	EACH_SINK(p, wire, e);
+	queries_event(&p->queries, e);
+}
+
+void pipeline_lost(struct pipeline *p, uint64_t ts_ns)
+{
+	struct wire_ev e = { .ts_ns = ts_ns, .kind = WIRE_TROUBLE, .n = WIRE_LOST };
+	const struct query *q;
+	size_t i = 0;
+
+	while ((q = hash_next(&p->queries.by_id, &i))) {
+		e.query = q->id;
+		pipeline_wire(p, &e);
+	}
+}
+
+/* --- time and energy ---------------------------------------------------------------------------------------------- */
+
+void pipeline_activity(struct pipeline *p, const struct activity *a)
+{
+	EACH_SINK(p, activity, a);
+	timeline_activity(&p->timeline, a);
+	attrib_advance(&p->attrib, 0);
+}
+
+void pipeline_sample(struct pipeline *p, const struct sample *m)
+{
+	EACH_SINK(p, sample, m);
+	timeline_sample(&p->timeline, m);
+}
+
+void pipeline_gpu(struct pipeline *p, const struct gpu_share *g)
+{
+	EACH_SINK(p, gpu, g);
+	timeline_gpu(&p->timeline, g);
+}
+
+/* --- attrib -> totals -> sinks ------------------------------------------------------------------------------------- */
+
+static void give(struct pipeline *p, const struct result *r)
+{
+	int i;
+
+	for (i = 0; i < p->nsink; i++)
+		if (p->sink[i].ops->result && p->sink[i].final == r->final && !p->sink[i].err)
+			p->sink[i].ops->result(&p->sink[i], r);
+}
+
+static void on_line(void *ctx, const struct result *r)
+{
+	give(ctx, r);
+}
+
+static void on_final(void *ctx, const struct result *r)
+{
+	struct pipeline *p = ctx;
+
+	totals_add(&p->totals, r, p->timeline.nch);
+	give(p, r);
+}
+
+static const struct attrib_ops attrib_ops = { .line = on_line, .final = on_final };
+
+/* --- life --------------------------------------------------------------------------------------------------------- */
+
+static int sinks_open(struct pipeline *p)
+{
+	struct sink *s;
+	int i, err;
+
+	for (i = 0; i < p->nsink; i++) {
+		s = &p->sink[i];
+		s->state = calloc(1, s->ops->state_size ? s->ops->state_size : 1);
+		err = !s->state ? -ENOMEM : s->ops->open ? s->ops->open(s) : 0;
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+int pipeline_init(struct pipeline *p, const struct run *run, const struct meter *meters, int nmeter,
+		  const struct idle *idle, const struct sink *sink, int nsink)
+{
+	int i, err;
+
+	*p = (struct pipeline){ .run = run, .nsink = nsink };
+	for (i = 0; i < nsink; i++) {
+		p->sink[i] = sink[i];
+		p->sink[i].run = run;
+		p->sink[i].meters = meters;
+		p->sink[i].nmeter = nmeter;
+		p->sink[i].idle = idle;
+	}
+	conns_init(&p->conns, &conn_ops, p);
+	queries_init(&p->queries, &query_ops, p);
+	err = wire_setup();
+	if (!err)
+		err = timeline_init(&p->timeline, meters, nmeter, (int)run->nslot);
+	if (!err)
+		err = attrib_init(&p->attrib, &p->timeline, idle, &attrib_ops, p);
+	return err ? err : sinks_open(p);
+}
+
+void pipeline_release(struct pipeline *p)
+{
+	int i;
+
+	conns_release(&p->conns);
+	attrib_release(&p->attrib);
+	queries_release(&p->queries);
+	timeline_release(&p->timeline);
+	totals_release(&p->totals);
+	for (i = 0; i < p->nsink; i++)
+		free(p->sink[i].state);
+}
+
+int pipeline_err(const struct pipeline *p)
+{
+	int i;
+
+	for (i = 0; i < p->nsink; i++)
+		if (p->sink[i].err)
+			return p->sink[i].err;
+	return 0;
+}
+
+int pipeline_close(struct pipeline *p, const struct run_end *end)
+{
+	struct summary m;
+	int i, err = 0, e;
+
+	queries_end(&p->queries, end->end_ns);
+	attrib_advance(&p->attrib, 1);
+	totals_summary(&p->totals, &p->attrib, p->run, end, &m);
+	EACH_SINK(p, summary, &m);
+	for (i = 0; i < p->nsink; i++) {
+		e = p->sink[i].ops->close ? p->sink[i].ops->close(&p->sink[i]) : 0;
+		err = err ? err : e;
+	}
+	return err;
+}

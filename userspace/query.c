@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "userspace/query.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "userspace/util/histo.h"
+
+static const char *const end_names[] = {
+	[QUERY_RUNNING] = "running", [QUERY_COMPLETE] = "complete", [QUERY_CANCEL] = "cancel",
+	[QUERY_ERROR] = "error", [QUERY_LOST] = "lost", [QUERY_MIDWAY] = "attached_midway",
+};
+
+static const char *const flag_names[] = {
+	"estimated", "estimated_tokens", "queue_in_prefill", "truncated", "lost_events",
+	"idle_unknown", "meter_gap", "gpu_unsplit", "early_split", NULL,
+};
+
+const char *query_end_name(enum query_end e)
+{
+	return end_names[e];
+}
+
+const char *query_flag_name(int i)
+{
+	return flag_names[i];
+}
+
+void queries_init(struct queries *qs, const struct query_ops *ops, void *ctx)
+{
+	*qs = (struct queries){ .ops = ops, .ctx = ctx };
+}
+
+void query_free(struct query *q)
+{
+	if (!q)
+		return;
+	histo_free(q->itl);
+	free(q);
+}
+
+void queries_release(struct queries *qs)
+{
+	struct query *q;
+	size_t i = 0;
+
+	while ((q = hash_next(&qs->by_id, &i)))
+		query_free(q);
+	hash_release(&qs->by_id);
+}
+
+static void on_open(struct queries *qs, const struct wire_ev *e)
+{
+	struct query *q = NULL;
+
+	if (qs->by_id.used < QUERY_RUNNING_MAX && !hash_get(&qs->by_id, e->query))
+		q = calloc(1, sizeof(*q));
+	if (!q || hash_put(&qs->by_id, e->query, q)) {
+		free(q);
+		qs->dropped++;
+		return;
+	}
+	q->id = e->query;
+	q->open = *e->open;
+	q->start_ns = e->open->start_ns;
+	q->stream = WIRE_STREAM_UNKNOWN;
+	q->usage = (struct wire_usage){ -1, -1, -1 };
+	q->flags = QF_QUEUE_IN_PREFILL;
+}
+
+static void on_tokens(struct queries *qs, struct query *q, const struct wire_ev *e)
+{
+	uint64_t ns;
+
+	if (!q->f_ns) {
+		q->f_ns = e->ts_ns;
+		q->first_tokens = e->n;
+		q->itl = histo_new();
+		qs->ops->first(qs->ctx, q);
+	} else if (q->itl && e->n) {
+		ns = e->ts_ns > q->l_ns ? e->ts_ns - q->l_ns : 0;
+		(void)histo_add(q->itl, ns / e->n, e->n);
+	}
+	q->l_ns = e->ts_ns;
+	q->tokens += e->n;
+	q->events++;
+	qs->ops->tokens(qs->ctx, q, e->ts_ns, e->n);
+}
+
+static enum query_end end_of(const struct query *q, enum http_over how)
+{
+	int generated = q->e_ns != 0; /* the server said that it had finished */
+
+	if (q->failed || q->status >= 400)
+		return QUERY_ERROR;
+	if (how == HTTP_CANCEL && !generated)
+		return QUERY_CANCEL;
+	if (how == HTTP_CUT && !generated)
+		return QUERY_ERROR;
+	if (how == HTTP_LOST && !generated)
+		return QUERY_LOST;
+	return q->start_ns ? QUERY_COMPLETE : QUERY_MIDWAY;
+}
+
+static void ended(struct queries *qs, struct query *q, uint64_t ts_ns)
+{
+	hash_del(&qs->by_id, q->id);
+	if (!q->r_ns) {
+		q->r_ns = ts_ns;
+		qs->ops->began(qs->ctx, q);
+	}
+	if (!q->e_ns)
+		q->e_ns = ts_ns;
+	if (q->e_ns < q->r_ns)
+		q->e_ns = q->r_ns;
+	if (q->usage.completion < 0 || q->usage.prompt < 0)
+		q->flags |= QF_ESTIMATED_TOKENS;
+	qs->ops->ended(qs->ctx, q);
+}
+
+void queries_event(struct queries *qs, const struct wire_ev *e)
+{
+	struct query *q = e->kind == WIRE_OPEN ? NULL : hash_get(&qs->by_id, e->query);
+
+	if (e->kind == WIRE_OPEN) {
+		on_open(qs, e);
+		return;
+	}
+	if (!q) {
+		qs->orphans++;
+		return;
+	}
+	switch (e->kind) {
+	case WIRE_REQUEST:
+		q->r_ns = e->ts_ns;
+		q->body_bytes = e->n;
+		qs->ops->began(qs->ctx, q);
+		break;
+	case WIRE_RESPONSE:
+		q->status = (int)e->n;
+		q->stream = e->stream;
+		break;
+	case WIRE_MODEL:
+		snprintf(q->model, sizeof(q->model), "%s", e->str);
+		break;
+	case WIRE_TOKENS:
+		on_tokens(qs, q, e);
+		break;
+	case WIRE_USAGE:
+		q->usage = e->usage;
+		break;
+	case WIRE_FINISH:
+		q->e_ns = e->ts_ns;
+		break;
+	case WIRE_ERROR:
+		q->failed = 1;
+		break;
+	case WIRE_TROUBLE:
+		q->flags |= (e->n & WIRE_TRUNCATED ? QF_TRUNCATED : 0) | (e->n & WIRE_LOST ? QF_LOST_EVENTS : 0);
+		break;
+	case WIRE_OVER:
+		q->end_ns = e->end_ns;
+		q->end = end_of(q, (enum http_over)e->n);
+		ended(qs, q, e->ts_ns);
+		break;
+	}
+}
+
+void queries_end(struct queries *qs, uint64_t ts_ns)
+{
+	struct query *q;
+	size_t i;
+
+	/* ended() takes each out of the table, which may move others: begin anew every time. */
+	for (i = 0; (q = hash_next(&qs->by_id, &i)); i = 0) {
+		q->end = QUERY_RUNNING;
+		ended(qs, q, ts_ns);
+	}
+}
+
+/* --- what follows ------------------------------------------------------------------------------------------------- */
+
+static double ms(uint64_t from, uint64_t to)
+{
+	return (double)(int64_t)(to - from) / 1e6;
+}
+
+double query_ttft_ms(const struct query *q)
+{
+	return q->f_ns && q->start_ns ? ms(q->r_ns, q->f_ns) : NAN;
+}
+
+/* How many tokens there are for each one counted: above 1 when events carried more than one and did not say so. */
+static double token_scale(const struct query *q)
+{
+	return q->tokens && q->usage.completion > (int64_t)q->tokens ? (double)q->usage.completion / (double)q->tokens : 1;
+}
+
+double query_tpot_ms(const struct query *q)
+{
+	double n = (double)(q->tokens - q->first_tokens) * token_scale(q);
+
+	return q->tokens >= 2 && n > 0 ? ms(q->f_ns, q->l_ns) / n : NAN;
+}
+
+double query_duration_ms(const struct query *q)
+{
+	return q->start_ns && q->end_ns ? ms(q->start_ns, q->end_ns) : NAN;
+}
+
+double query_itl_ms(const struct query *q, double quantile)
+{
+	return histo_quantile_ns(q->itl, quantile) / 1e6;
+}
+
+int64_t query_completion_tokens(const struct query *q)
+{
+	if (q->usage.completion >= 0)
+		return q->usage.completion;
+	return q->stream == WIRE_STREAMED ? (int64_t)q->tokens : -1;
+}
+
+double query_prompt_work(const struct query *q, int *ret_exact)
+{
+	*ret_exact = q->usage.prompt >= 0;
+	if (!*ret_exact)
+		return q->body_bytes / 4.0;
+	return (double)(q->usage.prompt - (q->usage.cached > 0 ? q->usage.cached : 0));
+}

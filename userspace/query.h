@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * From wire events to queries: what is known of each, as it becomes known.
+ *
+ * Times are CLOCK_MONOTONIC. The man page defines them for users; in short:
+ *   start  return of the read that gave the request's first byte
+ *   R      return of the read that completed the request
+ *   F      entry of the send that carries the first part of the answer (streams only)
+ *   L      entry of the send that carries the last part
+ *   E      entry of the send that says that generation ended; else the moment it was noticed to be over
+ */
+#ifndef IPW_QUERY_H
+#define IPW_QUERY_H
+
+#include "userspace/util/hash.h"
+#include "userspace/wire/wire.h"
+
+#define QUERY_RUNNING_MAX 65536 /* queries followed at a time; more are counted and not followed */
+
+enum query_end {
+	QUERY_RUNNING  = 0,
+	QUERY_COMPLETE = 1,
+	QUERY_CANCEL   = 2, /* the client went away */
+	QUERY_ERROR    = 3, /* the server said so, or closed before the end */
+	QUERY_LOST     = 4, /* we lost sight of it */
+	QUERY_MIDWAY   = 5, /* it had begun before we looked, and is over */
+};
+
+/* The closed list of flags. */
+enum query_flag {
+	QF_ESTIMATED        = 1 << 0, /* "estimated": joules rest on a model, not on a meter */
+	QF_ESTIMATED_TOKENS = 1 << 1, /* "estimated_tokens": counted from events or bytes, the server did not say */
+	QF_QUEUE_IN_PREFILL = 1 << 2, /* "queue_in_prefill": engine steps are not seen */
+	QF_TRUNCATED        = 1 << 3, /* "truncated": part of the stream was not copied */
+	QF_LOST_EVENTS      = 1 << 4, /* "lost_events": the ring was full */
+	QF_IDLE_UNKNOWN     = 1 << 5, /* "idle_unknown": joules include idle power */
+	QF_METER_GAP        = 1 << 6, /* "meter_gap": the meter was silent for part of the time */
+	QF_GPU_UNSPLIT      = 1 << 7, /* "gpu_unsplit": who used the GPU is unknown; all of it is the server's */
+	QF_EARLY_SPLIT      = 1 << 8, /* "early_split": energy was split before all counts were known */
+};
+
+struct histo;
+
+/* Tokens of a query in one tick (timeline.h). */
+struct tick_tokens {
+	uint32_t tick, n;
+};
+
+struct query {
+	uint64_t id;
+	struct wire_open open;
+	char     model[128];
+	uint64_t start_ns, r_ns, f_ns, l_ns, e_ns, end_ns; /* 0: not known (yet) */
+	enum query_end end;
+	uint32_t flags;         /* enum query_flag */
+	int      status;        /* of HTTP; 0 unknown */
+	int32_t  stream;        /* enum wire_stream */
+	uint32_t body_bytes;    /* of the request */
+	uint64_t tokens, first_tokens; /* counted: in all; in F's event */
+	uint64_t events;
+	struct wire_usage usage;
+	struct histo *itl;       /* gaps between token events */
+	uint8_t  failed;        /* an error was said */
+	/* Of attrib.c: */
+	struct attrib_query *share;
+};
+
+struct query_ops {
+	/* R is known. */
+	void (*began)(void *ctx, struct query *q);
+	/* F is known: the tokens of its event follow. */
+	void (*first)(void *ctx, struct query *q);
+	void (*tokens)(void *ctx, struct query *q, uint64_t ts_ns, uint32_t n);
+	/* E and the usage are known; q->end says how. The query is the callee's from now on: query_free() it. */
+	void (*ended)(void *ctx, struct query *q);
+};
+
+struct queries {
+	const struct query_ops *ops;
+	void       *ctx;
+	struct hash by_id;
+	uint64_t    orphans; /* events of queries that we do not know */
+	uint64_t    dropped; /* queries not followed */
+};
+
+void queries_init(struct queries *qs, const struct query_ops *ops, void *ctx);
+void queries_release(struct queries *qs);
+void queries_event(struct queries *qs, const struct wire_ev *e);
+/* The trace is over: all that run end as QUERY_RUNNING, with E = ts_ns. */
+void queries_end(struct queries *qs, uint64_t ts_ns);
+void query_free(struct query *q);
+
+/* What follows from the times and counts. NAN (or -1): not known. Milliseconds. */
+double  query_ttft_ms(const struct query *q);
+double  query_tpot_ms(const struct query *q);
+double  query_duration_ms(const struct query *q);
+double  query_itl_ms(const struct query *q, double quantile);
+int64_t query_completion_tokens(const struct query *q);
+
+/* Prompt tokens that had to be computed, as well as they are known; ret_exact: the server said so. */
+double  query_prompt_work(const struct query *q, int *ret_exact);
+
+const char *query_end_name(enum query_end e);
+/* Name of flag bit 1 << i, NULL behind the last. */
+const char *query_flag_name(int i);
+
+#endif

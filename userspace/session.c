@@ -1,0 +1,586 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "userspace/session.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/timerfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "userspace/live.h"
+#include "userspace/pipeline.h"
+#include "userspace/target.h"
+#include "userspace/util/clock.h"
+#include "userspace/util/fmt.h"
+#include "userspace/util/host.h"
+
+#define MEASURE_NS     (250 * NS_PER_MS)  /* for the refresh of the meters, at the start */
+#define GPU_USERS_NS   NS_PER_S           /* how often the GPUs are asked who computes there */
+#define LAST_WAIT_NS   (400 * NS_PER_MS)  /* for the meters' last refresh, at the end */
+#define SILENT_NS      (10 * NS_PER_S)    /* without a query until it is said */
+#define ALIVE_CHECK_NS NS_PER_S
+
+struct session {
+	const struct opts *o;
+	struct run      run;
+	struct run_end  end;
+	struct sampler *sampler;
+	const struct meter *meters;
+	int             nmeter;
+	struct idle     idle[CHANNEL_MAX];
+	struct live    *live;
+	struct pipeline pipeline;
+	int             piped;          /* the pipeline is there */
+	struct hash     alive;          /* processes of the target: tgid -> slot */
+	pid_t           child;          /* of -- COMMAND; 0 none */
+	int             go;             /* write end: the child may exec */
+	int             status;         /* of the child */
+	sigset_t        old_mask;
+	int             epfd, sigfd, timerfd;
+	int             stop, empty, said_silent, status_shown, unix_on;
+	uint64_t        unix_sig;
+	uint64_t        gpu_asked_ns, alive_checked_ns, lost;
+};
+
+/* --- the status line, on a terminal only --------------------------------------------------------------------------- */
+
+static void status_clear(struct session *s)
+{
+	if (s->status_shown)
+		fputs("\r\033[K", stderr);
+	s->status_shown = 0;
+}
+
+static void status_show(struct session *s, uint64_t now)
+{
+	char w[16];
+	const struct timeline *tl = &s->pipeline.timeline;
+	double uj = 0, sec;
+	int i;
+
+	if (!isatty(STDERR_FILENO) || (s->o->json && isatty(STDOUT_FILENO)))
+		return;
+	for (i = 0; i < s->nmeter; i++)
+		if (s->meters[i].parent == CHANNEL_NONE)
+			uj += tl->ch[i].energy_uj;
+	sec = (double)(now - s->run.start_ns) * 1e-9;
+	fprintf(stderr, "\r\033[K%.1f s, %zu queries running, %llu seen, %s W mean%s", sec, s->pipeline.queries.by_id.used,
+		(unsigned long long)s->pipeline.next_id, fmt3(w, sizeof(w), s->nmeter && sec > 0 ? uj * 1e-6 / sec : NAN),
+		s->lost ? ", EVENTS LOST" : "");
+	s->status_shown = 1;
+}
+
+/* --- the target ---------------------------------------------------------------------------------------------------- */
+
+static int add_process(struct session *s, uint32_t tgid, uint32_t slot)
+{
+	int err = live_add(s->live, tgid, slot);
+
+	if (!err)
+		err = hash_put(&s->alive, tgid, (void *)(uintptr_t)slot);
+	return err;
+}
+
+/* Twice, for children that come while we look; those that come later are caught by the fork probe. */
+static int add_tree(struct session *s, uint32_t tgid, uint32_t slot)
+{
+	static uint32_t pids[TARGET_PIDS_MAX];
+	int n, i, again, err = add_process(s, tgid, slot);
+
+	for (again = 0; !err && again < 2; again++) {
+		n = target_descendants(tgid, pids, TARGET_PIDS_MAX);
+		for (i = 0; !err && i < n; i++)
+			err = add_process(s, pids[i], slot);
+	}
+	return err;
+}
+
+static int resolve_targets(struct session *s)
+{
+	uint32_t tgid;
+	int i, err;
+
+	for (i = 0; i < s->o->npid; i++) {
+		err = target_resolve(s->o->pid[i], &tgid, s->run.target[i + 1].comm);
+		if (err) {
+			say("cannot trace %u: %s", s->o->pid[i], err == -EPERM ? "it is a kernel thread" :
+			    err == -ESRCH ? "no such process" : strerror(-err));
+			return err;
+		}
+		s->run.target[i + 1].pid = tgid;
+	}
+	s->run.nslot = (uint32_t)s->o->npid;
+	return 0;
+}
+
+/* The child waits until it is traced; then it becomes the command. */
+static int start_command(struct session *s)
+{
+	int fds[2];
+	char c;
+
+	if (pipe2(fds, O_CLOEXEC))
+		return -errno;
+	s->child = fork();
+	if (s->child < 0) {
+		close(fds[0]);
+		close(fds[1]);
+		s->child = 0;
+		return -errno;
+	}
+	if (!s->child) {
+		close(fds[1]);
+		if (read(fds[0], &c, 1) != 1)
+			_exit(127);
+		sigprocmask(SIG_SETMASK, &s->old_mask, NULL);
+		execvp(s->o->cmd[0], s->o->cmd);
+		say("cannot run '%s': %s", s->o->cmd[0], strerror(errno));
+		_exit(127);
+	}
+	close(fds[0]);
+	s->go = fds[1];
+	s->run.nslot = 1;
+	s->run.target[1].pid = (uint32_t)s->child;
+	snprintf(s->run.target[1].comm, sizeof(s->run.target[1].comm), "%.15s", basename(s->o->cmd[0]));
+	return 0;
+}
+
+/* --- events -------------------------------------------------------------------------------------------------------- */
+
+static void on_ev(void *ctx, const struct ev_hdr *e)
+{
+	struct session *s = ctx;
+
+	if (e->type == EV_FORK)
+		(void)hash_put(&s->alive, ((const struct ev_task *)e)->child, (void *)(uintptr_t)e->slot);
+	else if (e->type == EV_EXIT)
+		(void)hash_del(&s->alive, e->tgid);
+	pipeline_ev(&s->pipeline, e);
+}
+
+static void on_mute(void *ctx, uint64_t cookie)
+{
+	live_mute(((struct session *)ctx)->live, cookie);
+}
+
+static int on_sample(void *ctx, const struct sample *m)
+{
+	pipeline_sample(&((struct session *)ctx)->pipeline, m);
+	return 0;
+}
+
+/*
+ * Whose processes compute on a GPU, and how much of its work is theirs: by utilisation where several share it. Where the
+ * driver does not say who computes there, or not how much of a shared GPU each one takes, it is not known.
+ */
+static void gpu_share_of(struct session *s, int ch, uint64_t now)
+{
+	struct gpu_share g = { .t_ns = now, .channel = (uint32_t)ch };
+	struct gpu_user u[GPU_USER_MAX];
+	int n = sampler_users(s->sampler, ch, u, GPU_USER_MAX), i, blind = 0, ours = 0;
+	double sum = 0, part;
+	uintptr_t slot;
+
+	for (i = 0; i < n; i++) {
+		ours += hash_get(&s->alive, u[i].pid) != NULL;
+		blind |= u[i].util_permille < 0;
+		sum += u[i].util_permille;
+	}
+	g.known = n >= 0 && (!ours || ours == n || !blind);
+	for (i = 0; i < n && g.known && ours; i++) {
+		slot = (uintptr_t)hash_get(&s->alive, u[i].pid);
+		part = blind || sum <= 0 ? 1.0 / n : u[i].util_permille / sum;
+		if (slot)
+			g.slot[slot] += part;
+	}
+	pipeline_gpu(&s->pipeline, &g);
+}
+
+static void gpu_shares(struct session *s, uint64_t now)
+{
+	int i;
+
+	if (s->gpu_asked_ns && now - s->gpu_asked_ns < GPU_USERS_NS)
+		return;
+	s->gpu_asked_ns = now;
+	for (i = 0; i < s->nmeter; i++)
+		if (s->meters[i].ch.domain == DOMAIN_GPU)
+			gpu_share_of(s, i, now);
+}
+
+static void drain(struct session *s)
+{
+	uint64_t lost;
+
+	(void)live_drain(s->live, on_ev, s);
+	lost = live_lost(s->live) + s->pipeline.conns.dropped;
+	if (lost != s->lost)
+		pipeline_lost(&s->pipeline, clock_mono_ns());
+	s->lost = lost;
+}
+
+/* A unix socket that listens takes the other network tier beside; it may begin to listen at any time. */
+static void check_unix(struct session *s)
+{
+	uint64_t sig = 0, key;
+	int n_unix = 0, err;
+	char buf[2];
+	uint32_t i;
+	size_t k;
+
+	for (i = 1; i <= s->run.nslot; i++)
+		sig += target_unix_signature(s->run.target[i].pid);
+	if (s->unix_on || sig == s->unix_sig || live_tier(s->live) == NET_SYS)
+		return;
+	s->unix_sig = sig;
+	for (k = 0; k < s->alive.cap && !n_unix; k++) {
+		key = s->alive.slots[k].key;
+		if (s->alive.slots[k].val && target_listens((uint32_t)key, buf, sizeof(buf), &n_unix) < 0)
+			n_unix = 0;
+	}
+	if (!n_unix)
+		return;
+	s->unix_on = 1;
+	err = live_watch_unix(s->live);
+	status_clear(s);
+	if (err)
+		say("unix sockets are not seen: %s", strerror(-err));
+	else
+		say("the target listens on a unix socket: its system calls are traced too");
+}
+
+/* A lost exit event must not keep us here for ever. */
+static void check_alive(struct session *s, uint64_t now)
+{
+	struct hash_slot *h;
+	size_t i;
+
+	if (now - s->alive_checked_ns < ALIVE_CHECK_NS)
+		return;
+	s->alive_checked_ns = now;
+	check_unix(s);
+	for (i = 0; i < s->alive.cap && s->alive.used <= 64; i++) {
+		h = &s->alive.slots[i];
+		if (h->val && kill((pid_t)h->key, 0) && errno == ESRCH) {
+			hash_del(&s->alive, h->key);
+			i = (size_t)-1; /* the table may have moved */
+		}
+	}
+}
+
+static void say_silent(struct session *s)
+{
+	char listens[512];
+	int n_unix, n;
+	uint32_t i;
+
+	status_clear(s);
+	for (i = 1; i <= s->run.nslot; i++) {
+		n = target_listens(s->run.target[i].pid, listens, sizeof(listens), &n_unix);
+		say("no query seen in %.0f s; %u (%s) %s%s%s", (double)(clock_mono_ns() - s->run.start_ns) * 1e-9,
+		    s->run.target[i].pid, s->run.target[i].comm, n > 0 ? "listens on " : n == 0 ? "listens on nothing" :
+		    "cannot be read", n > 0 ? listens : "", s->pipeline.requests ? " (other HTTP requests were seen)" : "");
+	}
+	s->said_silent = 1;
+}
+
+/* One look at everything. */
+static int tick(struct session *s)
+{
+	struct activity a;
+	int err = live_activity(s->live, &a);
+
+	if (err)
+		return err;
+	status_clear(s);
+	pipeline_activity(&s->pipeline, &a);
+	err = sampler_tick(s->sampler, on_sample, s);
+	gpu_shares(s, a.t_ns);
+	drain(s);
+	check_alive(s, a.t_ns);
+	status_show(s, a.t_ns);
+	s->end.end_ns = a.t_ns;
+	if (!s->said_silent && !s->pipeline.next_id && a.t_ns - s->run.start_ns > SILENT_NS)
+		say_silent(s);
+	/* Sockets of a process close just after it is gone: one more look sees that. */
+	if (!s->alive.used && !s->child)
+		s->stop = s->empty++ > 0;
+	if (s->o->duration_s > 0 && (double)(a.t_ns - s->run.start_ns) >= s->o->duration_s * 1e9)
+		s->stop = 1;
+	return err ? err : pipeline_err(&s->pipeline);
+}
+
+static void on_signal(struct session *s)
+{
+	struct signalfd_siginfo si;
+
+	while (read(s->sigfd, &si, sizeof(si)) == sizeof(si)) {
+		if (si.ssi_signo == SIGCHLD) {
+			if (s->child && waitpid(s->child, &s->status, WNOHANG) == s->child) {
+				s->child = 0;
+				s->stop = 1;
+			}
+		} else if (!s->child || si.ssi_signo == SIGTERM) {
+			/* with a command, Ctrl-C is the command's business too: we end when it does */
+			s->stop = 1;
+		}
+	}
+}
+
+/* --- start and end -------------------------------------------------------------------------------------------------- */
+
+static int watch(struct session *s, int fd)
+{
+	struct epoll_event ev = { .events = EPOLLIN, .data.fd = fd };
+
+	return epoll_ctl(s->epfd, EPOLL_CTL_ADD, fd, &ev) ? -errno : 0;
+}
+
+static int block_signals(struct session *s)
+{
+	sigset_t mask;
+
+	sigemptyset(&mask);
+	sigaddset(&mask, SIGINT);
+	sigaddset(&mask, SIGTERM);
+	sigaddset(&mask, SIGHUP);
+	sigaddset(&mask, SIGCHLD);
+	sigprocmask(SIG_BLOCK, &mask, &s->old_mask);
+	s->sigfd = signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
+	return s->sigfd < 0 ? -errno : 0;
+}
+
+static int open_loop(struct session *s)
+{
+	struct itimerspec t = { 0 };
+	int err;
+
+	s->epfd = epoll_create1(EPOLL_CLOEXEC);
+	s->timerfd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	if (s->epfd < 0 || s->timerfd < 0)
+		return -errno;
+	t.it_interval.tv_sec = s->run.interval_ms / 1000;
+	t.it_interval.tv_nsec = s->run.interval_ms % 1000 * 1000000;
+	t.it_value = t.it_interval;
+	if (timerfd_settime(s->timerfd, 0, &t, NULL))
+		return -errno;
+	err = watch(s, s->timerfd);
+	if (!err)
+		err = watch(s, s->sigfd);
+	return err ? err : watch(s, live_fd(s->live));
+}
+
+static int open_meters(struct session *s)
+{
+	const struct source_status *st;
+	const char *bad = "";
+	char why[160];
+	int err, n, i;
+
+	err = sampler_new(&s->o->meter, s->o->meters, &s->sampler, &bad);
+	if (err == -ENOENT) {
+		say("no energy source is called '%.*s' (see ipw-trace list)", (int)strcspn(bad, ","), bad);
+		return -EINVAL;
+	}
+	s->nmeter = sampler_meters(s->sampler, &s->meters);
+	if (err && err != -ENODEV) {
+		say("cannot open the energy sources: %s", strerror(-err));
+		return err;
+	}
+	if (err) {
+		n = sampler_status(s->sampler, &st);
+		for (i = 0; i < n; i++)
+			say("no energy from %s: %s", st[i].name, st[i].why);
+		if (s->o->meters || strcmp(s->o->meter.sysfs, "/sys") || strcmp(s->o->meter.procfs, "/proc"))
+			return err;
+		say("no energy source: joules will not be known");
+	}
+	if (opts_idle(s->o->idle, s->meters, s->nmeter, s->idle, why, sizeof(why))) {
+		say("bad value for --idle: '%s' (no such meter here, or no number)", why);
+		return -EINVAL;
+	}
+	return 0;
+}
+
+static int attach(struct session *s)
+{
+	char why[640];
+	uint32_t i;
+	int err = live_new(s->o->net, LIVE_RING_BYTES, &s->live, why, sizeof(why));
+
+	if (err) {
+		say("cannot trace: %s", why);
+		return err;
+	}
+	for (i = 1; i <= s->run.nslot; i++) {
+		err = add_tree(s, s->run.target[i].pid, i);
+		if (err) {
+			say("cannot trace %u: %s", s->run.target[i].pid, strerror(-err));
+			return err;
+		}
+	}
+	return 0;
+}
+
+/* GPUs belong to the name of the machine, alike ones once. */
+static void name_gpus(struct session *s)
+{
+	int i, k, n;
+
+	for (i = 0; i < s->nmeter; i++) {
+		for (k = n = 0; k < s->nmeter; k++)
+			if (s->meters[k].ch.domain == DOMAIN_GPU && !strcmp(s->meters[k].ch.device, s->meters[i].ch.device))
+				n += k >= i ? 1 : -CHANNEL_MAX; /* named before */
+		if (s->meters[i].ch.domain == DOMAIN_GPU && n > 0)
+			host_add(s->run.hardware, sizeof(s->run.hardware), s->meters[i].ch.device, n);
+	}
+}
+
+static void describe(struct session *s)
+{
+	host_describe(s->o->meter.procfs, s->run.hardware, sizeof(s->run.hardware), s->run.kernel, sizeof(s->run.kernel));
+	name_gpus(s);
+	snprintf(s->run.version, sizeof(s->run.version), "%s", IPW_VERSION);
+	snprintf(s->run.net, sizeof(s->run.net), "%s", net_tier_name(live_tier(s->live)));
+	s->run.interval_ms = s->o->interval_ms ? s->o->interval_ms : sampler_interval_ms(s->sampler);
+	s->run.start_ns = clock_mono_ns();
+	s->run.wall_offset_ns = clock_wall_offset_ns();
+}
+
+static void say_attached(const struct session *s)
+{
+	int i, n = 0;
+
+	fprintf(stderr, "ipw-trace: attached to %zu processes; energy", s->alive.used);
+	for (i = 0; i < s->nmeter; i++)
+		if (s->meters[i].parent == CHANNEL_NONE)
+			fprintf(stderr, "%s %s from %s%s", n++ ? "," : "", s->meters[i].ch.name, s->meters[i].source,
+				s->meters[i].ch.estimated ? " (estimated)" : "");
+	fprintf(stderr, "%s; every %u ms; tier %s%s\n", n ? "" : " not known", s->run.interval_ms, s->run.net,
+		s->o->cmd || s->o->duration_s > 0 ? "" : "; Ctrl-C ends");
+}
+
+static int begin(struct session *s, const struct sink *to, int nsink)
+{
+	int err;
+
+	describe(s);
+	err = pipeline_init(&s->pipeline, &s->run, s->meters, s->nmeter, s->idle, to, nsink);
+	s->piped = 1;
+	if (err) {
+		say("cannot open the output%s%s%s: %s", s->o->out ? " '" : "", s->o->out ? s->o->out : "",
+		    s->o->out ? "'" : "", strerror(-err));
+		return err;
+	}
+	s->pipeline.mute = on_mute;
+	s->pipeline.mute_ctx = s;
+	err = open_loop(s);
+	if (err)
+		say("cannot wait for events: %s", strerror(-err));
+	say_attached(s);
+	if (s->go >= 0 && write(s->go, "", 1) != 1)
+		err = -EPIPE;
+	return err;
+}
+
+static int loop(struct session *s)
+{
+	struct epoll_event ev[4];
+	uint64_t ticks;
+	int n, i, err = tick(s);
+
+	while (!err && !s->stop) {
+		n = epoll_wait(s->epfd, ev, 4, -1);
+		for (i = 0; i < n; i++) {
+			if (ev[i].data.fd == s->sigfd)
+				on_signal(s);
+			else if (ev[i].data.fd != s->timerfd)
+				drain(s);
+			else if (read(s->timerfd, &ticks, sizeof(ticks)) == sizeof(ticks))
+				err = tick(s);
+		}
+	}
+	return err;
+}
+
+/* The meters refresh once more after the last event; without that the end of the run would have no energy. */
+static void last_refresh(struct session *s)
+{
+	uint64_t until = clock_mono_ns() + LAST_WAIT_NS;
+
+	while (timeline_resolved(&s->pipeline.timeline) < s->pipeline.timeline.closed && clock_mono_ns() < until) {
+		usleep(5000);
+		(void)sampler_tick(s->sampler, on_sample, s);
+	}
+}
+
+static int finish(struct session *s)
+{
+	struct rusage ru;
+	int err = tick(s), e;
+
+	signal(SIGINT, SIG_DFL); /* a second Ctrl-C is meant */
+	sigprocmask(SIG_SETMASK, &s->old_mask, NULL);
+	if (!err)
+		last_refresh(s);
+	status_clear(s);
+	getrusage(RUSAGE_SELF, &ru);
+	s->end.tracer_cpu_s = (double)(ru.ru_utime.tv_sec + ru.ru_stime.tv_sec) +
+			      (double)(ru.ru_utime.tv_usec + ru.ru_stime.tv_usec) * 1e-6;
+	s->end.lost_events = s->lost;
+	s->end.evicted = s->pipeline.conns.evicted + s->pipeline.queries.dropped + s->pipeline.conns.no_memory;
+	e = pipeline_close(&s->pipeline, &s->end);
+	return err ? err : e;
+}
+
+static int status_of(const struct session *s)
+{
+	return WIFEXITED(s->status) ? WEXITSTATUS(s->status) : 128 + WTERMSIG(s->status);
+}
+
+int session_run(const struct opts *o, const struct sink *to, int nsink)
+{
+	struct session s = { .o = o, .epfd = -1, .sigfd = -1, .timerfd = -1, .go = -1 };
+	int err, ran = 0;
+
+	err = resolve_targets(&s);
+	if (!err)
+		err = open_meters(&s);
+	if (err == -EINVAL)
+		ran = EXIT_USAGE;
+	if (!err)
+		err = block_signals(&s);
+	if (!err && o->cmd)
+		err = start_command(&s);
+	if (!err)
+		err = attach(&s);
+	if (!err) {
+		sampler_measure(s.sampler, MEASURE_NS);
+		err = begin(&s, to, nsink);
+	}
+	if (!err) {
+		err = loop(&s);
+		if (err)
+			say("cannot go on: %s", strerror(-err));
+		err = finish(&s);
+		if (err)
+			say("cannot write %s: %s", o->out ? o->out : "the output", strerror(-err));
+		ran = !err && o->cmd && !s.child ? status_of(&s) : 0;
+	}
+	if (s.go >= 0)
+		close(s.go); /* a child that was never started ends */
+	if (s.piped)
+		pipeline_release(&s.pipeline);
+	live_free(s.live);
+	sampler_free(s.sampler);
+	hash_release(&s.alive);
+	return ran ? ran : err ? 1 : 0;
+}

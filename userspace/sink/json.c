@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* JSON lines, schema 1: the contract in the man page. What is not known is null. */
+#include "userspace/sink/sink.h"
+
+#include <errno.h>
+#include <math.h>
+
+#include "userspace/util/clock.h"
+#include "userspace/util/json_out.h"
+
+#define SCHEMA 1
+
+static void wall(struct json_out *j, const struct sink *s, const char *key, uint64_t mono_ns)
+{
+	char buf[32] = "";
+
+	if (mono_ns)
+		clock_rfc3339(mono_ns + (uint64_t)s->run->wall_offset_ns, buf, sizeof(buf));
+	json_str(j, key, buf);
+}
+
+static void flags(struct json_out *j, uint32_t bits)
+{
+	int i;
+
+	json_open(j, "flags", '[');
+	for (i = 0; query_flag_name(i); i++)
+		if (bits & 1u << i)
+			json_str(j, NULL, query_flag_name(i));
+	json_close(j, ']');
+}
+
+static const char *stream_name(int32_t stream)
+{
+	return stream == WIRE_STREAMED ? "true" : stream == WIRE_WHOLE ? "false" : "null";
+}
+
+/* "rapl_perf", "rapl_perf+nvml": the sources of the tops, each once. */
+static void sources(const struct sink *s, char *buf, size_t size)
+{
+	int i, k;
+	size_t n = 0;
+
+	buf[0] = 0;
+	for (i = 0; i < s->nmeter; i++) {
+		for (k = 0; k < i && s->meters[k].source != s->meters[i].source; k++)
+			;
+		if (s->meters[i].parent == CHANNEL_NONE && k == i && n < size)
+			n += (size_t)snprintf(buf + n, size - n, "%s%s", n ? "+" : "", s->meters[i].source);
+	}
+}
+
+static void identity(struct json_out *j, const struct sink *s, const struct query *q)
+{
+	json_str(j, "type", "query");
+	json_int(j, "schema", SCHEMA);
+	json_int(j, "id", (int64_t)q->id);
+	json_int(j, "pid", q->open.pid);
+	json_str(j, "client", q->open.client);
+	json_str(j, "server", q->open.server);
+	json_str(j, "request_id", q->open.request_id);
+	json_str(j, "trace_id", q->open.trace_id);
+	json_str(j, "dialect", q->open.dialect);
+	json_str(j, "path", q->open.path);
+	json_str(j, "model", q->model);
+	json_raw(j, "stream", stream_name(q->stream));
+	json_int_or_null(j, "status", q->status ? q->status : -1);
+	json_int_or_null(j, "start_ns", q->start_ns ? (int64_t)q->start_ns : -1);
+	wall(j, s, "start_time", q->start_ns);
+}
+
+static void timing(struct json_out *j, const struct query *q)
+{
+	json_num(j, "queue_ms", NAN);
+	json_num(j, "ttft_ms", query_ttft_ms(q));
+	json_num(j, "tpot_ms", query_tpot_ms(q));
+	json_num(j, "itl_p50_ms", query_itl_ms(q, 0.5));
+	json_num(j, "itl_p95_ms", query_itl_ms(q, 0.95));
+	json_num(j, "duration_ms", query_duration_ms(q));
+	json_int_or_null(j, "prompt_tokens", q->usage.prompt);
+	json_int_or_null(j, "cached_tokens", q->usage.cached);
+	json_int_or_null(j, "completion_tokens", query_completion_tokens(q));
+	json_str(j, "end", query_end_name(q->end));
+}
+
+static void energy(struct json_out *j, const struct sink *s, const struct result *r)
+{
+	int64_t completion = query_completion_tokens(r->q);
+	char source[128];
+	int i;
+
+	sources(s, source, sizeof(source));
+	json_num(j, "energy_j", r->energy_j);
+	json_num(j, "bound_j", r->bound_j);
+	json_num(j, "queue_j", NAN);
+	json_num(j, "prefill_j", r->prefill_j);
+	json_num(j, "decode_j", r->decode_j);
+	json_num(j, "j_per_output_token", completion > 0 ? r->energy_j / (double)completion : NAN);
+	json_open(j, "energy_by_domain", '{');
+	for (i = 0; i < s->nmeter; i++)
+		if (s->meters[i].parent == CHANNEL_NONE)
+			json_num(j, s->meters[i].ch.name, isnan(r->energy_j) ? NAN : r->domain_j[i]);
+	json_close(j, '}');
+	json_str(j, "source", source);
+	json_str(j, "method", attrib_method_name(r->method));
+	json_num(j, "concurrency_mean", r->concurrency_mean);
+	flags(j, r->flags);
+}
+
+static void result(struct sink *s, const struct result *r)
+{
+	struct json_out j = { .f = s->out };
+
+	json_open(&j, NULL, '{');
+	identity(&j, s, r->q);
+	timing(&j, r->q);
+	energy(&j, s, r);
+	json_close(&j, '}');
+	json_line(&j);
+	fflush(s->out);
+}
+
+static void books(struct json_out *j, const struct summary *m)
+{
+	int i;
+
+	json_num(j, "measured_j", m->measured_j);
+	json_num(j, "queries_j", m->queries_j);
+	json_num(j, "server_other_j", m->server_other_j);
+	json_num(j, "others_j", m->others_j);
+	json_num(j, "idle_j", m->idle_j);
+	json_open(j, "energy_by_domain", '{');
+	for (i = 0; i < m->ndomain; i++)
+		if (m->domain[i].top)
+			json_num(j, m->domain[i].meter->ch.name, m->domain[i].measured_j);
+	json_close(j, '}');
+	json_num(j, "bound_j", m->bound_j);
+	json_num(j, "mean_w", m->mean_w);
+	json_str(j, "idle_source", idle_source_name(m->idle_source));
+}
+
+static void domains(struct json_out *j, const struct summary *m)
+{
+	int i;
+
+	json_open(j, "sources", '[');
+	for (i = 0; i < m->ndomain; i++) {
+		const struct summary_domain *d = &m->domain[i];
+
+		json_open(j, NULL, '{');
+		json_str(j, "domain", d->meter->ch.name);
+		json_str(j, "source", d->meter->source);
+		json_str(j, "device", d->meter->ch.device);
+		json_raw(j, "estimated", d->meter->ch.estimated ? "true" : "false");
+		json_raw(j, "summed", d->top ? "true" : "false");
+		json_num(j, "measured_j", d->measured_j);
+		json_num(j, "refresh_ms", d->meter->period_us ? d->meter->period_us / 1e3 : NAN);
+		json_num(j, "idle_w", d->idle_w);
+		json_str(j, "idle_source", idle_source_name(d->idle));
+		json_close(j, '}');
+	}
+	json_close(j, ']');
+}
+
+static void summary(struct sink *s, const struct summary *m)
+{
+	struct json_out j = { .f = s->out };
+
+	json_open(&j, NULL, '{');
+	json_str(&j, "type", "summary");
+	json_int(&j, "schema", SCHEMA);
+	json_str(&j, "version", m->run->version);
+	json_str(&j, "hardware", m->run->hardware);
+	json_str(&j, "kernel", m->run->kernel);
+	wall(&j, s, "start_time", m->run->start_ns);
+	json_num(&j, "duration_s", m->duration_s);
+	json_int(&j, "queries", (int64_t)m->queries);
+	json_int(&j, "errors", (int64_t)m->errors);
+	json_int(&j, "cancels", (int64_t)m->cancels);
+	json_int_or_null(&j, "prompt_tokens", m->prompt_tokens);
+	json_int_or_null(&j, "completion_tokens", m->completion_tokens);
+	json_num(&j, "tokens_per_s", m->tokens_per_s);
+	json_num(&j, "concurrency_mean", m->concurrency_mean);
+	books(&j, m);
+	json_str(&j, "method", attrib_method_name(summary_method(m)));
+	domains(&j, m);
+	json_raw(&j, "estimated", m->estimated ? "true" : "false");
+	json_int(&j, "lost_events", (int64_t)m->end->lost_events);
+	json_num(&j, "tracer_cpu_s", m->end->tracer_cpu_s);
+	flags(&j, m->flags);
+	json_close(&j, '}');
+	json_line(&j);
+}
+
+static int close_(struct sink *s)
+{
+	return fflush(s->out) || ferror(s->out) ? -EIO : 0;
+}
+
+const struct sink_ops sink_json = {
+	.name    = "json",
+	.doc     = "JSON lines on stdout (--json)",
+	.result  = result,
+	.summary = summary,
+	.close   = close_,
+};

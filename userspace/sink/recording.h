@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The recording: the inputs of everything right of the wire, in the order in which the pipeline took them, so that a
+ * report is the same arithmetic on the same numbers. It holds no byte of a request or an answer, no header but the two
+ * ids, no command line.
+ *
+ *   struct rec_file, then blocks: struct rec_block + `len` bytes of records.
+ *
+ * A record starts with struct rec; `len` is a multiple of 8 and counts the whole record, so a reader skips types that
+ * it does not know and ignores what a later version appended. A block is written with one write() and carries a
+ * CRC-32 (zlib's), so that a recording is readable up to the last flush, and a damaged block costs itself alone.
+ * Little-endian. Strings are NUL-terminated and clean to print.
+ */
+#ifndef IPW_SINK_RECORDING_H
+#define IPW_SINK_RECORDING_H
+
+#include <stdint.h>
+
+#define REC_MAGIC       "IPWDATA"
+#define REC_VERSION     1
+#define REC_ENDIAN      0x01020304u
+#define REC_BLOCK_MAGIC 0x42575049u /* "IPWB" */
+#define REC_BLOCK_MAX   65536
+#define REC_FLUSH_NS    1000000000ull
+
+struct rec_file {
+	char     magic[8];
+	uint32_t version;
+	uint32_t endian;
+};
+_Static_assert(sizeof(struct rec_file) == 16, "rec_file");
+
+struct rec_block {
+	uint32_t magic;
+	uint32_t len;
+	uint32_t crc; /* of the records, begun with seq */
+	uint32_t seq; /* 0, 1, 2, ... */
+};
+_Static_assert(sizeof(struct rec_block) == 16, "rec_block");
+
+enum rec_type {
+	REC_RUN      = 1,
+	REC_TARGET   = 2,
+	REC_METER    = 3,
+	REC_ACTIVITY = 4,
+	REC_SAMPLE   = 5,
+	REC_GPU      = 6,
+	REC_END      = 7,
+	REC_OPEN     = 8,
+	REC_WIRE     = 32, /* + enum wire_kind, but for WIRE_OPEN */
+};
+
+struct rec {
+	uint16_t type;
+	uint16_t len;
+	uint32_t n;
+};
+_Static_assert(sizeof(struct rec) == 8, "rec");
+
+struct rec_run {
+	struct rec r; /* n: number of slots */
+	uint64_t start_ns;
+	int64_t  wall_offset_ns;
+	uint32_t interval_ms;
+	uint32_t nmeter;
+	char     version[32], hardware[256], kernel[128], net[16];
+};
+_Static_assert(sizeof(struct rec_run) == 464, "rec_run");
+
+struct rec_target {
+	struct rec r; /* n: slot */
+	uint32_t pid;
+	char     comm[20];
+};
+_Static_assert(sizeof(struct rec_target) == 32, "rec_target");
+
+struct rec_meter {
+	struct rec r; /* n: index */
+	uint32_t domain, reading, estimated, period_us;
+	int32_t  unit, parent;
+	uint32_t idle_source, pad;
+	double   idle_w; /* NAN: to be found */
+	char     name[32], device[96], source[32];
+};
+_Static_assert(sizeof(struct rec_meter) == 208, "rec_meter");
+
+struct rec_activity {
+	struct rec r; /* n: number of groups; each: int64 unit, busy_ns, then slot_ns of slots 1 .. nslot */
+	uint64_t t_ns;
+	uint64_t val[];
+};
+
+struct rec_sample {
+	struct rec r; /* n: channel | flags << 16 */
+	uint64_t t_ns;
+	double   energy_uj;
+};
+_Static_assert(sizeof(struct rec_sample) == 24, "rec_sample");
+
+struct rec_gpu {
+	struct rec r; /* n: channel | known << 16 */
+	uint64_t t_ns;
+	double   slot[]; /* 1 .. nslot */
+};
+
+struct rec_end {
+	struct rec r;
+	uint64_t end_ns, lost_events, evicted;
+	double   tracer_cpu_s;
+};
+_Static_assert(sizeof(struct rec_end) == 40, "rec_end");
+
+struct rec_open {
+	struct rec r; /* n: slot */
+	uint64_t ts_ns, query, start_ns;
+	uint32_t pid, pad;
+	char     dialect[24], path[128], client[64], server[64], request_id[64], trace_id[40];
+};
+_Static_assert(sizeof(struct rec_open) == 424, "rec_open");
+
+/* REC_WIRE + kind. The tail is there for the kinds that have one: a token event is 24 bytes. */
+struct rec_wire {
+	struct rec r; /* n: wire_ev.n */
+	uint64_t ts_ns, query;
+	union {
+		int64_t usage[3];  /* WIRE_USAGE: prompt, cached, completion */
+		int64_t stream;    /* WIRE_RESPONSE */
+		uint64_t end_ns;   /* WIRE_OVER */
+		char    model[128]; /* WIRE_MODEL */
+	};
+};
+
+#endif

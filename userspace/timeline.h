@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Energy and activity over time, cut into ticks.
+ *
+ * A tick is the time between two looks at the CPUs; all that is split is split per tick. A meter that refreshes more
+ * slowly than that is interpolated: its energy between two samples is spread evenly over the time between them (the
+ * power inside one refresh is not known). A tick is resolved for a meter once a sample at or after its end has come,
+ * or once the meter has been silent for TIMELINE_SILENT_NS: then its energy there is NAN, not 0.
+ *
+ * Ticks are numbered from 0. Those from `first` to `closed` - 1 have an end; tick `closed` is the open one.
+ */
+#ifndef IPW_TIMELINE_H
+#define IPW_TIMELINE_H
+
+#include "bpf/event.h"
+#include "collectors/sampler.h"
+
+#define GROUP_MAX          16   /* CPU packages */
+#define TIMELINE_TICKS     8192 /* kept at most: a power of two */
+#define TIMELINE_SILENT_NS 3000000000ull
+
+/* On-CPU time since attach, by CPU package. */
+struct activity {
+	uint64_t t_ns;
+	uint32_t ngroup;
+	struct {
+		int32_t  unit; /* physical_package_id */
+		uint64_t busy_ns;           /* all but idle */
+		uint64_t slot_ns[EV_SLOTS]; /* of that, each -p and its children */
+	} group[GROUP_MAX];
+};
+
+/* Whose a GPU's work is, from t_ns on. */
+struct gpu_share {
+	uint64_t t_ns;
+	uint32_t channel;
+	int      known;           /* 0: nobody says who computes there */
+	double   slot[EV_SLOTS];  /* parts of the whole; what is missing to 1 is other processes' */
+};
+
+struct tick {
+	uint64_t t0, t1;    /* t1 0: open */
+	double  *energy_uj; /* by channel; NAN unknown */
+	double  *share;     /* by channel and slot: part of the dynamic energy that is the slot's */
+	uint8_t *nobody;    /* by channel: nothing ran at all, what was used was idle */
+	uint8_t *unsplit;   /* by channel: see gpu_share.known */
+};
+
+struct timeline {
+	int      nch, nslot; /* slots 1 .. nslot */
+	const struct meter *meters;
+	uint64_t first, closed;
+	struct tick *ticks;  /* a ring of TIMELINE_TICKS */
+	void        *store;
+	struct activity last;
+	struct {
+		uint64_t t_ns;     /* of the last sample; 0 none */
+		double   energy_uj;
+		uint64_t resolved; /* ticks before this one are */
+	} ch[CHANNEL_MAX];
+	struct gpu_share gpu[CHANNEL_MAX];
+	uint64_t gaps; /* samples marked so */
+};
+
+/* meters[0 .. n) outlives it. 0 or -ENOMEM. */
+int  timeline_init(struct timeline *tl, const struct meter *meters, int n, int nslot);
+void timeline_release(struct timeline *tl);
+
+/*
+ * In this order at each look: activity, then the samples read just after it. The first activity opens tick 0.
+ * When the ring is full the oldest tick goes (the caller keeps up, or it is lost).
+ */
+void timeline_activity(struct timeline *tl, const struct activity *a);
+void timeline_sample(struct timeline *tl, const struct sample *m);
+void timeline_gpu(struct timeline *tl, const struct gpu_share *g);
+
+static inline struct tick *timeline_tick(const struct timeline *tl, uint64_t k)
+{
+	return &tl->ticks[k & (TIMELINE_TICKS - 1)];
+}
+
+/* The tick that t_ns lies in: t0 < t_ns <= t1; clipped to [first, closed]. */
+uint64_t timeline_find(const struct timeline *tl, uint64_t t_ns);
+/* All ticks before it are resolved, for all channels. */
+uint64_t timeline_resolved(const struct timeline *tl);
+void     timeline_drop(struct timeline *tl, uint64_t before);
+
+#endif

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* What machine this is, in words that results carry. */
+#ifndef IPW_UTIL_HOST_H
+#define IPW_UTIL_HOST_H
+
+#include <stddef.h>
+
+/* "Intel(R) Xeon(R) Processor @ 2.50GHz, 1 socket, 2 threads" from procfs/cpuinfo, and "6.18.44 x86_64". */
+void host_describe(const char *procfs, char *hardware, size_t hsize, char *kernel, size_t ksize);
+/* Adds ", 2 x NAME". */
+void host_add(char *hardware, size_t size, const char *name, int n);
+
+#endif

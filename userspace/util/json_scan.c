@@ -1,0 +1,461 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "userspace/util/json_scan.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+	VALUE,      /* a value comes, or the end of an array */
+	KEY,        /* a key comes, or the end of an object */
+	COLON,
+	AFTER,      /* a value has ended: comma or closing bracket */
+	STR,
+	STR_ESC,
+	STR_HEX,
+	NUM,
+	WORD,       /* true, false, null */
+	DONE,
+	BAD,
+};
+
+/* --- the tree of wanted paths ------------------------------------------------------------------------------------- */
+
+static int tree_child(struct json_tree *t, int parent, const char *key, size_t len)
+{
+	struct json_node *n;
+	int i;
+
+	for (i = t->node[parent].child; i >= 0; i = t->node[i].next)
+		if (t->node[i].len == len && !memcmp(t->node[i].key, key, len))
+			return i;
+	if (t->n == JSON_NODES || len >= JSON_KEY)
+		return -1;
+	n = &t->node[t->n];
+	*n = (struct json_node){ .key = key, .len = (uint8_t)len, .child = -1, .next = t->node[parent].child, .id = -1 };
+	t->node[parent].child = (int8_t)t->n;
+	return t->n++;
+}
+
+/* Length of the step at p: a key up to '.' or '[', or "[]". */
+static size_t step_len(const char *p)
+{
+	return p[0] == '[' ? 2 : strcspn(p, ".[");
+}
+
+int json_tree_init(struct json_tree *t, const struct json_path *paths, size_t n)
+{
+	const char *p;
+	size_t i, len;
+	int at;
+
+	t->n = 1;
+	t->node[0] = (struct json_node){ .key = "", .child = -1, .next = -1, .id = -1 };
+	for (i = 0; i < n; i++) {
+		for (at = 0, p = paths[i].path; *p; p += len) {
+			p += *p == '.';
+			len = step_len(p);
+			at = tree_child(t, at, p, len);
+			if (at < 0)
+				return -E2BIG;
+		}
+		t->node[at].id = (int16_t)paths[i].id;
+	}
+	return 0;
+}
+
+static int8_t node_child(const struct json_tree *t, int8_t parent, const char *key, size_t len)
+{
+	int8_t i;
+
+	if (parent < 0)
+		return -1;
+	for (i = t->node[parent].child; i >= 0; i = t->node[i].next)
+		if (t->node[i].len == len && !memcmp(t->node[i].key, key, len))
+			return i;
+	return -1;
+}
+
+/* --- the scanner -------------------------------------------------------------------------------------------------- */
+
+void json_init(struct json_scan *s, const struct json_tree *tree, json_fn fn, void *ctx)
+{
+	s->tree = tree;
+	s->fn = fn;
+	s->ctx = ctx;
+	s->state = VALUE;
+	s->depth = 0;
+	s->arrays = 0;
+	s->cur = 0;
+	s->high = 0;
+	s->at[0] = -1;
+}
+
+void json_init_members(struct json_scan *s, const struct json_tree *tree, json_fn fn, void *ctx)
+{
+	json_init(s, tree, fn, ctx);
+	s->depth = 1;
+	s->at[1] = 0;
+	s->state = KEY;
+}
+
+static int in_array(const struct json_scan *s)
+{
+	return s->depth && s->depth <= JSON_DEPTH && (s->arrays >> (s->depth - 1) & 1);
+}
+
+static void report(struct json_scan *s, enum json_type type, double num)
+{
+	struct json_val v = { .type = type, .str = s->buf, .len = s->nbuf, .total = s->total, .num = num };
+
+	if (s->cur >= 0 && s->tree->node[s->cur].id >= 0)
+		s->fn(s->ctx, s->tree->node[s->cur].id, &v);
+}
+
+static void value_ended(struct json_scan *s)
+{
+	s->state = s->depth ? AFTER : DONE;
+}
+
+static void open_container(struct json_scan *s, int array)
+{
+	report(s, array ? JSON_ARRAY : JSON_OBJECT, 0);
+	s->depth++;
+	if (s->depth > JSON_DEPTH)
+		return; /* in there only brackets and strings are followed */
+	s->at[s->depth] = s->cur;
+	if (array) {
+		s->arrays |= 1u << (s->depth - 1);
+		s->cur = node_child(s->tree, s->cur, "[]", 2);
+		s->state = VALUE;
+	} else {
+		s->arrays &= ~(1u << (s->depth - 1));
+		s->state = KEY;
+	}
+}
+
+static void close_container(struct json_scan *s, char c)
+{
+	if (!s->depth || (s->depth <= JSON_DEPTH && in_array(s) != (c == ']'))) {
+		s->state = BAD;
+		return;
+	}
+	s->depth--;
+	value_ended(s);
+}
+
+static void begin_string(struct json_scan *s, int is_key)
+{
+	s->is_key = (uint8_t)is_key;
+	s->wanted = is_key || (s->cur >= 0 && s->tree->node[s->cur].id >= 0);
+	s->nbuf = 0;
+	s->total = 0;
+	s->high = 0;
+	s->state = STR;
+}
+
+static void keep(struct json_scan *s, char c)
+{
+	if (s->nbuf < sizeof(s->buf))
+		s->buf[s->nbuf++] = c;
+}
+
+static void end_string(struct json_scan *s)
+{
+	if (s->depth > JSON_DEPTH) {
+		s->state = AFTER;
+	} else if (s->is_key) {
+		s->cur = node_child(s->tree, s->at[s->depth], s->buf, s->nbuf);
+		s->state = COLON;
+	} else {
+		report(s, JSON_STRING, 0);
+		value_ended(s);
+	}
+}
+
+/* A scalar without quotes has met its end; the byte after it is not consumed. */
+static void end_bare(struct json_scan *s)
+{
+	static const struct {
+		const char    *word;
+		enum json_type type;
+	} words[] = { { "null", JSON_NULL }, { "false", JSON_FALSE }, { "true", JSON_TRUE } };
+	char num[JSON_KEY];
+	size_t i, n = s->nbuf < sizeof(num) - 1 ? s->nbuf : sizeof(num) - 1;
+
+	memcpy(num, s->buf, n);
+	num[n] = 0;
+	value_ended(s);
+	if (s->buf[0] == '-' || (s->buf[0] >= '0' && s->buf[0] <= '9')) {
+		report(s, JSON_NUM, strtod(num, NULL));
+		return;
+	}
+	for (i = 0; i < 3; i++)
+		if (!strcmp(num, words[i].word)) {
+			report(s, words[i].type, 0);
+			return;
+		}
+	s->state = BAD;
+}
+
+static int is_space(char c)
+{
+	return c == ' ' || c == '\n' || c == '\r' || c == '\t';
+}
+
+static int is_bare(char c)
+{
+	return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || c == '-' || c == '+' || c == '.' || c == 'E';
+}
+
+static void on_value(struct json_scan *s, char c)
+{
+	if (is_space(c))
+		return;
+	if (c == '"') {
+		begin_string(s, 0);
+	} else if (c == '{' || c == '[') {
+		open_container(s, c == '[');
+	} else if (c == ']' && in_array(s)) {
+		close_container(s, c);
+	} else if (is_bare(c)) {
+		s->nbuf = 0;
+		keep(s, c);
+		s->state = WORD;
+	} else {
+		s->state = BAD;
+	}
+}
+
+/* Where a value, key or bracket may stand. */
+static void on_structure(struct json_scan *s, char c)
+{
+	if (is_space(c))
+		return;
+	switch (s->state) {
+	case KEY:
+		if (c == '"')
+			begin_string(s, 1);
+		else if (c == '}')
+			close_container(s, c);
+		else
+			s->state = BAD;
+		return;
+	case COLON:
+		s->state = c == ':' ? VALUE : BAD;
+		return;
+	case AFTER:
+		if (c == ',') {
+			s->state = in_array(s) ? VALUE : KEY;
+			s->cur = in_array(s) ? node_child(s->tree, s->at[s->depth], "[]", 2) : -1;
+		} else if (c == '}' || c == ']') {
+			close_container(s, c);
+		} else {
+			s->state = BAD;
+		}
+		return;
+	default: /* DONE: nothing but space may follow */
+		s->state = BAD;
+	}
+}
+
+static void keep_utf8(struct json_scan *s, uint32_t c)
+{
+	if (c < 0x80) {
+		keep(s, (char)c);
+	} else if (c < 0x800) {
+		keep(s, (char)(0xc0 | c >> 6));
+		keep(s, (char)(0x80 | (c & 0x3f)));
+	} else if (c < 0x10000) {
+		keep(s, (char)(0xe0 | c >> 12));
+		keep(s, (char)(0x80 | (c >> 6 & 0x3f)));
+		keep(s, (char)(0x80 | (c & 0x3f)));
+	} else {
+		keep(s, (char)(0xf0 | c >> 18));
+		keep(s, (char)(0x80 | (c >> 12 & 0x3f)));
+		keep(s, (char)(0x80 | (c >> 6 & 0x3f)));
+		keep(s, (char)(0x80 | (c & 0x3f)));
+	}
+}
+
+static void on_code_unit(struct json_scan *s)
+{
+	uint32_t c = s->code;
+
+	if (c >= 0xd800 && c < 0xdc00) {
+		s->high = c;
+		return;
+	}
+	if (c >= 0xdc00 && c < 0xe000)
+		c = s->high ? 0x10000 + ((s->high - 0xd800) << 10) + (c - 0xdc00) : 0xfffd;
+	s->high = 0;
+	if (s->wanted)
+		keep_utf8(s, c);
+}
+
+static void on_escape(struct json_scan *s, char c)
+{
+	static const char from[] = "\"\\/bfnrt", to[] = "\"\\/\b\f\n\r\t";
+	const char *e;
+
+	s->total++;
+	if (c == 'u') {
+		s->esc = 4;
+		s->code = 0;
+		s->state = STR_HEX;
+		return;
+	}
+	e = memchr(from, c, sizeof(from) - 1);
+	if (!e) {
+		s->state = BAD;
+		return;
+	}
+	if (s->wanted)
+		keep(s, to[e - from]);
+	s->state = STR;
+}
+
+static void on_hex(struct json_scan *s, char c)
+{
+	uint32_t d;
+
+	s->total++;
+	if (c >= '0' && c <= '9')
+		d = (uint32_t)(c - '0');
+	else if ((c | 32) >= 'a' && (c | 32) <= 'f')
+		d = (uint32_t)((c | 32) - 'a' + 10);
+	else {
+		s->state = BAD;
+		return;
+	}
+	s->code = s->code << 4 | d;
+	if (--s->esc)
+		return;
+	s->state = STR;
+	on_code_unit(s);
+}
+
+/* Runs of plain bytes in a string are most of every text, so they get a loop of their own. Returns bytes consumed. */
+static size_t string_run(struct json_scan *s, const char *p, size_t n)
+{
+	size_t i = 0, room;
+
+	while (i < n && p[i] != '"' && p[i] != '\\' && (unsigned char)p[i] >= 0x20)
+		i++;
+	s->total += i;
+	if (s->wanted) {
+		room = sizeof(s->buf) - s->nbuf;
+		room = room < i ? room : i;
+		memcpy(s->buf + s->nbuf, p, room);
+		s->nbuf += room;
+	}
+	if (i == n)
+		return i;
+	if (p[i] == '"')
+		end_string(s);
+	else if (p[i] == '\\') {
+		s->state = STR_ESC;
+		s->total++;
+	} else {
+		s->state = BAD; /* a raw control character */
+	}
+	return i + 1;
+}
+
+/* Deeper than we follow: only where strings and brackets end. */
+static void on_deep(struct json_scan *s, char c)
+{
+	if (c == '"') {
+		begin_string(s, 0);
+		s->wanted = 0;
+	} else if (c == '{' || c == '[') {
+		s->depth++;
+	} else if (c == '}' || c == ']') {
+		s->depth--;
+		if (s->depth == JSON_DEPTH)
+			s->state = AFTER;
+	}
+}
+
+void json_feed(struct json_scan *s, const char *p, size_t n)
+{
+	size_t i = 0;
+
+	while (i < n && s->state != BAD) {
+		switch (s->state) {
+		case STR:
+			i += string_run(s, p + i, n - i);
+			break;
+		case STR_ESC:
+			on_escape(s, p[i++]);
+			break;
+		case STR_HEX:
+			on_hex(s, p[i++]);
+			break;
+		case WORD:
+			if (is_bare(p[i]))
+				keep(s, p[i++]);
+			else
+				end_bare(s);
+			break;
+		default:
+			if (s->depth > JSON_DEPTH)
+				on_deep(s, p[i++]);
+			else if (s->state == VALUE)
+				on_value(s, p[i++]);
+			else
+				on_structure(s, p[i++]);
+		}
+	}
+}
+
+int json_end(struct json_scan *s)
+{
+	if (s->state == WORD && !s->depth)
+		end_bare(s);
+	return s->state == DONE ? 0 : -EBADMSG;
+}
+
+/* --- the end of a text whose beginning is lost -------------------------------------------------------------------- */
+
+/* p[i] closes a string: the index of the quote that opens it, or n when it is not in p. */
+static size_t string_open(const char *p, size_t i, size_t n)
+{
+	size_t slashes;
+
+	while (i-- > 0) {
+		if (p[i] != '"')
+			continue;
+		for (slashes = 0; slashes < i && p[i - 1 - slashes] == '\\'; slashes++)
+			;
+		if (slashes == i)
+			break; /* what stood before it is not known */
+		if (slashes % 2 == 0)
+			return i;
+	}
+	return n;
+}
+
+size_t json_tail_start(const char *p, size_t n)
+{
+	size_t i = n, start = n;
+	long depth = 0;
+
+	while (i-- > 0) {
+		if (p[i] == '"') {
+			i = string_open(p, i, n);
+			if (i == n)
+				break;
+		} else if (p[i] == '}' || p[i] == ']') {
+			depth++;
+		} else if (p[i] == '{' || p[i] == '[') {
+			if (--depth <= 0) {
+				start = p[i] == '{' && !depth ? i + 1 : start;
+				break;
+			}
+		} else if (p[i] == ',' && depth == 1) {
+			start = i + 1;
+		}
+	}
+	return start;
+}

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Strings that came from outside: bounded, and safe to print. */
+#ifndef IPW_UTIL_STR_H
+#define IPW_UTIL_STR_H
+
+#include <stddef.h>
+
+/*
+ * Copies src[0 .. len) to dst, terminated, cut to fit at a character's edge. What is not valid UTF-8, or is a control
+ * character (C0, DEL, C1, a bidirectional override), becomes '?': no terminal obeys what is left.
+ */
+void str_clean(char *dst, size_t size, const char *src, size_t len);
+
+/* Case does not matter; b is a C string. */
+int str_ieq(const char *a, size_t alen, const char *b);
+/* b occurs in a, case does not matter. */
+int str_ihas(const char *a, size_t alen, const char *b);
+
+#endif

@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * From the body of an exchange to what happened to a query: the arrow struct wire_ev, and the dialects.
+ *
+ * A dialect is a table: the paths it answers on, and where in the JSON of its events the things are that a query is
+ * made of. The framing (one JSON text, or server-sent events) and the counting are the same for all and live in wire.c.
+ * To add one: a file with a struct wire_ops, and a row in registry.c.
+ */
+#ifndef IPW_WIRE_H
+#define IPW_WIRE_H
+
+#include "userspace/http.h"
+#include "userspace/util/json_scan.h"
+
+#define WIRE_TAIL 8192 /* bytes kept after a gap, to read the end of a text whose middle was not seen */
+
+/* --- the arrow ---------------------------------------------------------------------------------------------------- */
+
+enum wire_kind {
+	WIRE_OPEN     = 1,  /* a query has begun; `open` */
+	WIRE_REQUEST  = 2,  /* its request is complete: R. n: bytes of the request's body */
+	WIRE_RESPONSE = 3,  /* the response's head. n: status */
+	WIRE_MODEL    = 4,  /* `str` */
+	WIRE_TOKENS   = 5,  /* a part of the answer. n: tokens in it; ts_ns: entry of the send that completed it */
+	WIRE_USAGE    = 6,  /* `usage`; the last one holds */
+	WIRE_FINISH   = 7,  /* the server says that generation ended; ts_ns: entry of the send */
+	WIRE_ERROR    = 8,  /* the server says that it failed */
+	WIRE_TROUBLE  = 9,  /* n: enum wire_trouble; bits */
+	WIRE_OVER     = 10, /* n: enum http_over; ts_ns: when that was noticed; end_ns: return of the last send, 0 if none */
+};
+
+enum wire_trouble {
+	WIRE_TRUNCATED = 1 << 0, /* part of the stream was not copied, or its framing was lost: counts may be short */
+	WIRE_LOST      = 1 << 1, /* events of this connection were lost in the ring */
+};
+
+enum wire_stream { WIRE_STREAM_UNKNOWN = -1, WIRE_WHOLE = 0, WIRE_STREAMED = 1 };
+
+struct wire_open {
+	uint64_t start_ns;  /* first byte of the request; 0: it came before we looked */
+	uint32_t pid;       /* of the process that read it */
+	uint32_t slot;      /* of the -p that it belongs to */
+	char dialect[24];
+	char path[128];
+	char client[64], server[64]; /* conn_addr() */
+	char request_id[64], trace_id[33];
+};
+
+struct wire_usage {
+	int64_t prompt, cached, completion; /* tokens; -1: not said */
+};
+
+struct wire_ev {
+	uint64_t ts_ns;
+	uint64_t end_ns;
+	uint64_t query;   /* id, from 1 */
+	uint32_t kind;    /* enum wire_kind */
+	uint32_t n;
+	int32_t  stream;  /* WIRE_RESPONSE: enum wire_stream */
+	struct wire_usage usage;
+	const struct wire_open *open;
+	const char *str;
+};
+
+/* --- dialects ----------------------------------------------------------------------------------------------------- */
+
+/* What a path in a dialect's tables leads to. */
+enum wire_field {
+	WF_MODEL = 0,   /* string */
+	WF_TEXT,        /* string: a part of the answer if it is not empty */
+	WF_PART,        /* anything there: a part of the answer (an element of tool_calls) */
+	WF_CHOICE,      /* an object: the parts in it are one part, said in several ways */
+	WF_INDEX,       /* number: which of the answers asked for */
+	WF_TOKEN,       /* anything there: one token, for dialects that list them */
+	WF_FINISH,      /* string or true: generation ended */
+	WF_ERROR,       /* anything but null and false: the server failed */
+	WF_PROMPT,      /* number: prompt tokens, cached ones included */
+	WF_CACHED,      /* number */
+	WF_COMPLETION,  /* number: tokens generated so far, or in all */
+	WF_STREAM,      /* in a request, bool */
+};
+
+/* What one event of an answer (or one whole answer) said. */
+struct wire_fields {
+	uint32_t parts, tokens;
+	uint8_t  finish, error;
+	uint8_t  part_said;  /* of the choice being read */
+	uint8_t  several;    /* of a choice that is not the first */
+	int8_t   stream;
+	struct wire_usage usage;
+	char     model[128];
+};
+
+struct wire_ops {
+	const char *name, *doc;
+	const char *const *paths; /* ends of the request path, NULL-terminated; the longest match of all dialects wins */
+	const char *sniff;        /* text near the start of an answer by which it is known when its request was not seen */
+	const struct json_path *request, *answer;
+	size_t nrequest, nanswer;
+	/* Mends what the table cannot say; may be NULL. */
+	void (*fix)(struct wire_fields *f);
+};
+
+#define WIRE_PATHS(field) .field = field##_paths, .n##field = sizeof(field##_paths) / sizeof(*(field##_paths))
+
+/* Ends with NULL. */
+extern const struct wire_ops *const dialects[];
+
+/* --- one query ---------------------------------------------------------------------------------------------------- */
+
+enum wire_framing { FRAME_NONE, FRAME_WHOLE, FRAME_SSE };
+
+struct wire {
+	const struct wire_ops  *ops;
+	const struct json_tree *answer; /* of ops, compiled */
+	void (*emit)(void *ctx, const struct wire_ev *e);
+	void       *ctx;
+	uint64_t    query;
+	uint64_t    body_bytes;            /* of the request */
+	uint64_t    out_enter_ns, out_ns;  /* of the last send that carried body: entry, return */
+	struct json_scan scan;
+	struct wire_fields f;              /* of the event being read */
+	struct wire_usage  usage;          /* so far */
+	int64_t     counted;               /* completion tokens already emitted */
+	char       *tail;                  /* after a gap: the last bytes */
+	uint32_t    ntail, nguess;         /* nguess: kept before the piece that wire_guess() was given last */
+	uint8_t     framing, line, nname, cr;
+	uint8_t     finished, over, requested, has_model, scanning, several, guess_gap;
+	int         status;                /* of the answer */
+	char        name[8];               /* of the SSE field being read */
+};
+
+/* Whether a request is a query, and in which dialect; NULL if not. */
+const struct wire_ops *wire_match(const struct http_head *request);
+
+/* The first wire_* call compiles the dialects' tables; -E2BIG if one is too large (a unit test makes sure of it). */
+int  wire_setup(void);
+
+/* Emits WIRE_OPEN. */
+void wire_begin(struct wire *w, const struct wire_ops *ops, const struct wire_open *open, uint64_t ts_ns);
+void wire_release(struct wire *w);
+
+/*
+ * The same for an answer whose request was not seen, so that its body has to say what it is. wire_guess() is given the
+ * body until it returns a dialect, or has read enough to know that it is none; wire_begin_answer() then emits all that
+ * was due before that last piece, which is read next.
+ */
+const struct wire_ops *wire_guess(struct wire *w, const char *p, size_t n);
+void wire_begin_answer(struct wire *w, const struct wire_ops *ops, const struct wire_open *open, const struct bytes *b);
+
+/* The calls of struct http_ops, in their order. Before wire_begin() only wire_response() means anything. */
+void wire_request_body(struct wire *w, const char *p, size_t n);
+void wire_request_end(struct wire *w, uint64_t ts_ns);
+void wire_response(struct wire *w, const struct http_head *h, const struct bytes *b);
+void wire_response_body(struct wire *w, const char *p, size_t n, const struct bytes *b);
+void wire_trouble(struct wire *w, enum wire_trouble t, uint64_t ts_ns);
+void wire_over(struct wire *w, enum http_over how, uint64_t enter_ns, uint64_t ret_ns);
+
+#endif

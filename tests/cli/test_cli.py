@@ -1,0 +1,147 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+"""The command line, and recordings that are not what they should be. Needs no root."""
+import json
+import os
+import random
+import struct
+import subprocess
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../lib"))
+from harness import ROOT, TRACE, check, done, tempdir  # noqa: E402
+
+GOLDEN = os.path.join(ROOT, "tests/golden/llama/in.data")
+
+QUERY = """type schema id pid client server request_id trace_id dialect path model stream status start_ns start_time queue_ms
+ttft_ms tpot_ms itl_p50_ms itl_p95_ms duration_ms prompt_tokens cached_tokens completion_tokens end energy_j bound_j
+queue_j prefill_j decode_j j_per_output_token energy_by_domain source method concurrency_mean flags""".split()
+SUMMARY = """type schema version hardware kernel start_time duration_s queries errors cancels prompt_tokens completion_tokens
+tokens_per_s concurrency_mean measured_j queries_j server_other_j others_j idle_j energy_by_domain bound_j mean_w
+idle_source method sources lost_events tracer_cpu_s""".split()
+FLAGS = {"estimated", "estimated_tokens", "queue_in_prefill", "truncated", "lost_events", "idle_unknown", "meter_gap",
+         "gpu_unsplit", "early_split"}
+ENDS = {"complete", "cancel", "error", "lost", "attached_midway", "running"}
+
+
+def run(*args, **kw):
+    return subprocess.run([TRACE, *args], capture_output=True, text=True, errors="surrogateescape", **kw)
+
+
+def usage():
+    for args, said in (([], "usage: ipw-trace"), (["-x"], "unknown option '-x'"), (["-p"], "needs an argument"),
+                       (["-p", "abc"], "bad value for --pid: 'abc'"), (["-p", "0"], "bad value"), (["-p", "-1"], "bad value"),
+                       (["-p", "1,"], "bad value"), (["-p", "1" * 30], "bad value"),
+                       (["-p", ",".join(map(str, range(1, 40)))], "too many PIDs"), (["-p", "1", "-I", "5"], "bad value"),
+                       (["-p", "1", "-I", "nan"], "bad value"), (["-p", "1", "--duration", "0"], "bad value"),
+                       (["-p", "1", "--duration", "inf"], "bad value"), (["-p", "1", "--net", "x"], "bad value"),
+                       (["-p", "1", "--power-model", "idle=5"], "bad value"),
+                       (["-p", "1", "--power-model", "idle=5,max=4"], "bad value"),
+                       (["-p", "1", "--", "true"], "exclude each other"), (["-p", "1", "extra"], "unexpected argument 'extra'"),
+                       (["--", ], "nothing to trace"), (["--json"], "nothing to trace"), (["record"], "nothing to trace"),
+                       (["report", "x"], "unexpected argument"), (["report", "-p", "1"], "unknown option"),
+                       (["nonsense"], "unexpected argument 'nonsense'"), (["-p", "1", "--meter", ""], "bad value"),
+                       (["list", "--meter", "nope"], "no energy source is called 'nope'")):
+        p = run(*args)
+        check(p.returncode == 129 and said in p.stderr and not p.stdout, "usage error: %s" % " ".join(args)[:60],
+              (p.returncode, p.stdout, p.stderr))
+    for args in (["--help"], ["-h"], ["record", "--help"], ["report", "-h"], ["list", "-h"], ["check", "-h"]):
+        p = run(*args)
+        check(p.returncode == 0 and p.stdout.startswith("usage: ipw-trace") and not p.stderr, " ".join(args), p)
+    with open(os.path.join(ROOT, "VERSION")) as f:
+        check(run("--version").stdout == "ipw-trace %s\n" % f.read().strip(), "--version")
+
+
+def manual():
+    """Every option is in the man page, and no other."""
+    with open(os.path.join(ROOT, "userspace/man/ipw-trace.8")) as f:
+        page = f.read().replace("\\-", "-")
+    for command in ([], ["record"], ["report"], ["list"], ["check"]):
+        for line in run(*command, "--help").stdout.splitlines():
+            words = line.split()
+            if words and words[0].startswith("-"):
+                name = next(w for w in words if w.startswith("--"))
+                check(name in page, "the man page has %s" % name)
+    p = subprocess.run(["man", "--warnings", "-l", "userspace/man/ipw-trace.8"], cwd=ROOT, capture_output=True, text=True,
+                       env=dict(os.environ, MANPAGER="cat"))
+    check(p.returncode == 0 and not p.stderr, "the man page has no warnings", p.stderr)
+    for word in QUERY + SUMMARY + list(FLAGS) + list(ENDS):
+        check(word in page, "the man page has %s" % word)
+
+
+def contract():
+    p = run("report", "-i", GOLDEN, "--json")
+    objects = [json.loads(x) for x in p.stdout.splitlines()]
+    rows, summary = objects[:-1], objects[-1]
+    check(p.returncode == 0 and rows and summary["type"] == "summary", "JSON lines, the summary last", p.stderr)
+    for key in QUERY:
+        check(all(key in r for r in rows), "a query has %s" % key)
+    for key in SUMMARY:
+        check(key in summary, "the summary has %s" % key)
+    check(all(set(r["flags"]) <= FLAGS and r["end"] in ENDS and r["schema"] == 1 for r in objects if r["type"] == "query"),
+          "flags and ends are of the closed lists")
+    check("estimated" in summary["flags"] and all("estimated" in r["flags"] and r["source"] == "model" for r in rows),
+          "what rests on a model says so")
+    text = run("report", "-i", GOLDEN).stdout.splitlines()
+    lines = [x for x in text if x[:2].isdigit() or x.startswith("START")]
+    check(len(lines) == len(rows) + 1 and max(map(len, lines)) <= 100, "lines of 100 columns", max(map(len, lines)))
+    check(all("estimated" in x for x in text if x[:2].isdigit()), "each line says that it is estimated")
+
+
+def damage(d):
+    with open(GOLDEN, "rb") as f:
+        whole = f.read()
+    path = os.path.join(d, "bad.data")
+
+    def report_of(data):
+        with open(path, "wb") as f:
+            f.write(data)
+        return run("report", "-i", path, "--json")
+
+    full = len(report_of(whole).stdout.splitlines())
+    steps, worst = list(range(0, len(whole), 211)), None
+    for n in steps:
+        p = report_of(whole[:n])
+        if p.returncode not in (0, 1) or (p.returncode and not p.stderr.startswith("ipw-trace: cannot read")):
+            worst = (n, p)
+    check(worst is None, "cut off at %d places: reported, or refused in words" % len(steps), worst)
+    p = report_of(whole[:len(whole) * 2 // 3])
+    check(p.returncode == 0 and 1 <= len(p.stdout.splitlines()) <= full and "has no end" in p.stderr,
+          "what is whole of it is reported", p.stderr)
+    rng, worst, told = random.Random(5), None, 0
+    for _ in range(200):
+        data = bytearray(whole)
+        data[rng.randrange(16, len(data))] ^= 1 << rng.randrange(8)
+        p = report_of(bytes(data))
+        told += "is damaged" in p.stderr or "has no end" in p.stderr or p.returncode == 1
+        if p.returncode not in (0, 1):
+            worst = p
+    check(worst is None, "a flipped bit does no harm", worst)
+    check(told == 200, "and is always noticed", told)
+    for data, said in ((b"", "no recording"), (b"PERFILE2" + bytes(100), "no recording"),
+                       (whole[:8] + struct.pack("<I", 99) + whole[12:], "later version"),
+                       (whole[:12] + struct.pack(">I", 0x01020304) + whole[16:], "byte order"), (whole[:16], "nothing in it")):
+        p = report_of(data)
+        check(p.returncode == 1 and said in p.stderr and p.stderr.startswith("ipw-trace: cannot read '%s': " % path),
+              "a file that is none: %s" % said, p.stderr)
+    for where, said in (("/no/such/file", "No such file"), (d, "no recording"), ("/dev/null", "no recording")):
+        p = run("report", "-i", where)
+        check(p.returncode == 1 and said in p.stderr, "report -i %s" % where, p.stderr)
+
+
+def output():
+    for args in (["report", "-i", GOLDEN], ["report", "-i", GOLDEN, "--json"]):
+        with open("/dev/full", "w") as full:
+            p = subprocess.run([TRACE, *args], stdout=full, stderr=subprocess.PIPE, text=True)
+        check(p.returncode == 1 and "cannot write" in p.stderr, "a full disk under stdout %s" % args[3:], p)
+    p = run("report", "-i", GOLDEN, env=dict(os.environ, NO_COLOR="1"))
+    check("\033" not in p.stdout, "no colour into a pipe")
+
+
+usage()
+manual()
+contract()
+with tempdir() as tmp:
+    damage(tmp)
+output()
+done()

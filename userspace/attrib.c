@@ -6,10 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define QUIET_MAX  256   /* ticks of the second without a query; ticks are 10 ms or longer */
 #define NO_WEIGHT  1e-9  /* below it a sum of weights is what rounding left of none */
 #define GAIN_MODEL 1.0   /* a model may be wrong by all it says: utilisation tells not what the cycles do, 2-4x (AVX) */
-#define RING(k)    ((k) & (TIMELINE_TICKS - 1))
 
 /* What a query has got so far. */
 struct part {
@@ -20,13 +18,9 @@ struct part {
 };
 
 struct attrib_query {
-	double   spread;         /* the evenly spread part of the weight, as it stands in the ticks now */
-	uint64_t from, to;       /* over this time */
-	double   scale;          /* tokens for each one counted */
-	struct tick_tokens *log; /* tokens by tick; those of settled ticks are taken off at log_at */
-	size_t   nlog, cap, log_at;
+	struct weight weight;
 	uint8_t  running, lined;
-	double   active, prefill, decode; /* of the tick being settled: ns; weights */
+	double   active, prefill, decode; /* of the tick at hand: ns; weights */
 	struct part *part;
 };
 
@@ -66,22 +60,20 @@ int attrib_init(struct attrib *a, struct timeline *tl, const struct idle *idle, 
 
 	*a = (struct attrib){ .ops = ops, .ctx = ctx, .tl = tl };
 	memcpy(a->idle, idle, (size_t)tl->nch * sizeof(*idle));
-	a->quiet_t = calloc(QUIET_MAX, sizeof(*a->quiet_t));
-	a->quiet_uj = calloc(QUIET_MAX * ((size_t)tl->nch + 1), sizeof(*a->quiet_uj));
-	if (!a->quiet_t || !a->quiet_uj)
-		return -ENOMEM;
 	for (s = 1; s <= tl->nslot; s++) {
-		a->slot[s].tick = calloc(TIMELINE_TICKS, sizeof(*a->slot[s].tick));
-		if (!a->slot[s].tick)
+		a->slot[s].weight.tl = tl;
+		a->slot[s].weight.ring = calloc(TIMELINE_TICKS, sizeof(double));
+		a->slot[s].active = calloc(TIMELINE_TICKS, sizeof(*a->slot[s].active));
+		if (!a->slot[s].weight.ring || !a->slot[s].active)
 			return -ENOMEM;
 	}
-	return 0;
+	return floor_init(&a->floor, tl->nch);
 }
 
 static void share_free(struct query *q)
 {
 	if (q->share) {
-		free(q->share->log);
+		weight_release(&q->share->weight);
 		free(q->share->part);
 	}
 	free(q->share);
@@ -103,10 +95,10 @@ void attrib_release(struct attrib *a)
 				query_free(q);
 		}
 		free(a->slot[s].held);
-		free(a->slot[s].tick);
+		free(a->slot[s].weight.ring);
+		free(a->slot[s].active);
 	}
-	free(a->quiet_t);
-	free(a->quiet_uj);
+	floor_release(&a->floor);
 }
 
 static struct attrib_query *share_new(const struct attrib *a)
@@ -120,109 +112,9 @@ static struct attrib_query *share_new(const struct attrib *a)
 		free(aq);
 		return NULL;
 	}
-	aq->scale = 1;
+	weight_init(&aq->weight);
 	aq->running = 1;
 	return aq;
-}
-
-/* --- weights ------------------------------------------------------------------------------------------------------ */
-
-/* ns of [from, to] that lie in the tick; an open tick has no end. */
-static double overlap(const struct tick *t, uint64_t from, uint64_t to)
-{
-	uint64_t a = from > t->t0 ? from : t->t0, b = t->t1 && to > t->t1 ? t->t1 : to;
-
-	return b > a ? (double)(b - a) : 0;
-}
-
-static uint64_t unsettled(const struct attrib *a, uint64_t t_ns)
-{
-	uint64_t k = timeline_find(a->tl, t_ns);
-
-	return k > a->settled ? k : a->settled;
-}
-
-static double spread_in(const struct attrib_query *aq, const struct tick *t)
-{
-	return aq->spread > 0 ? aq->spread * overlap(t, aq->from, aq->to) / (double)(aq->to - aq->from) : 0;
-}
-
-static void spread_add(struct attrib *a, struct query *q, double sign)
-{
-	struct attrib_query *aq = q->share;
-	struct split *tick = a->slot[q->open.slot].tick;
-	uint64_t k, last;
-
-	if (!(aq->spread > 0))
-		return;
-	last = timeline_find(a->tl, aq->to);
-	for (k = unsettled(a, aq->from); k <= last; k++)
-		tick[RING(k)].weight += sign * spread_in(aq, timeline_tick(a->tl, k));
-}
-
-/* `spread` tokens evenly over [from, to] instead of what stood there before. */
-static void spread_set(struct attrib *a, struct query *q, double spread, uint64_t from, uint64_t to)
-{
-	struct attrib_query *aq = q->share;
-
-	spread_add(a, q, -1);
-	aq->spread = spread;
-	aq->from = from;
-	aq->to = to > from ? to : from + 1;
-	spread_add(a, q, 1);
-}
-
-static void scale_set(struct attrib *a, struct query *q, double scale)
-{
-	struct attrib_query *aq = q->share;
-	struct split *tick = a->slot[q->open.slot].tick;
-	size_t i;
-
-	for (i = aq->log_at; i < aq->nlog; i++)
-		tick[RING(aq->log[i].tick)].weight += aq->log[i].n * (scale - aq->scale);
-	aq->scale = scale;
-}
-
-/* The entry for tick k, made if need be; they are in order, and a late one is not far from the end. */
-static struct tick_tokens *log_entry(struct attrib_query *aq, uint32_t k)
-{
-	struct tick_tokens *log;
-	size_t i;
-
-	for (i = aq->nlog; i > aq->log_at && aq->log[i - 1].tick >= k; i--)
-		if (aq->log[i - 1].tick == k)
-			return &aq->log[i - 1];
-	if (aq->nlog == aq->cap && aq->log_at) { /* room at the front first */
-		memmove(aq->log, aq->log + aq->log_at, (aq->nlog - aq->log_at) * sizeof(*log));
-		i -= aq->log_at;
-		aq->nlog -= aq->log_at;
-		aq->log_at = 0;
-	}
-	if (aq->nlog == aq->cap) {
-		log = realloc(aq->log, (aq->cap ? 2 * aq->cap : 8) * sizeof(*log));
-		if (!log)
-			return NULL;
-		aq->log = log;
-		aq->cap = aq->cap ? 2 * aq->cap : 8;
-	}
-	memmove(&aq->log[i + 1], &aq->log[i], (aq->nlog - i) * sizeof(*log));
-	aq->log[i] = (struct tick_tokens){ k, 0 };
-	aq->nlog++;
-	return &aq->log[i];
-}
-
-static double tokens_in(const struct attrib_query *aq, uint64_t k)
-{
-	size_t lo = aq->log_at, hi = aq->nlog, mid;
-
-	while (lo < hi) {
-		mid = lo + (hi - lo) / 2;
-		if (aq->log[mid].tick < (uint32_t)k)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	return lo < aq->nlog && aq->log[lo].tick == (uint32_t)k ? aq->log[lo].n * aq->scale : 0;
 }
 
 /* --- queries come and go ------------------------------------------------------------------------------------------ */
@@ -233,7 +125,7 @@ void attrib_began(struct attrib *a, struct query *q)
 	struct query **held;
 	size_t i;
 
-	if (!s->tick)
+	if (!s->active)
 		return;
 	if (s->n == s->cap) {
 		held = realloc(s->held, (s->cap ? 2 * s->cap : 64) * sizeof(struct query *));
@@ -262,7 +154,7 @@ static void spread_known(struct attrib *a, struct query *q, uint64_t now)
 	tokens = query_prompt_work(q, &exact);
 	if (q->stream != WIRE_STREAMED && q->usage.completion > 0)
 		tokens += (double)q->usage.completion;
-	spread_set(a, q, tokens, q->r_ns, to);
+	weight_spread(&q->share->weight, &a->slot[q->open.slot].weight, tokens, q->r_ns, to);
 }
 
 void attrib_first(struct attrib *a, struct query *q)
@@ -273,17 +165,8 @@ void attrib_first(struct attrib *a, struct query *q)
 
 void attrib_tokens(struct attrib *a, struct query *q, uint64_t ts_ns, uint32_t n)
 {
-	struct tick_tokens *e;
-	uint64_t k;
-
-	if (!q->share)
-		return;
-	k = unsettled(a, ts_ns);
-	e = log_entry(q->share, (uint32_t)k);
-	if (!e)
-		return;
-	e->n += n;
-	a->slot[q->open.slot].tick[RING(k)].weight += n * q->share->scale;
+	if (q->share)
+		(void)weight_event(&q->share->weight, &a->slot[q->open.slot].weight, ts_ns, n);
 }
 
 void attrib_ended(struct attrib *a, struct query *q)
@@ -295,61 +178,57 @@ void attrib_ended(struct attrib *a, struct query *q)
 	q->share->running = 0;
 	spread_known(a, q, q->e_ns);
 	if (q->stream == WIRE_STREAMED && q->tokens && q->usage.completion > (int64_t)q->tokens)
-		scale_set(a, q, (double)q->usage.completion / (double)q->tokens);
+		weight_scale(&q->share->weight, &a->slot[q->open.slot].weight,
+			     (double)q->usage.completion / (double)q->tokens);
 }
 
 /* --- one tick ----------------------------------------------------------------------------------------------------- */
 
 static double active_in(const struct query *q, const struct tick *t)
 {
-	return overlap(t, q->r_ns, q->share->running ? UINT64_MAX : q->e_ns);
+	return tick_overlap(t, q->r_ns, q->share->running ? UINT64_MAX : q->e_ns);
 }
 
 /* Active time of the slot's queries in the tick; held[] is in the order of R, so one sweep finds the union. */
-static void active_time(const struct attrib_slot *s, const struct tick *t, struct split *sp)
+static struct active active_time(const struct attrib_slot *s, const struct tick *t)
 {
+	struct active ret = { 0 };
 	uint64_t covered = t->t0, from, to;
 	const struct query *q;
 	size_t i;
 
-	sp->time = sp->any = 0;
 	for (i = 0; i < s->n && s->held[i]->r_ns < t->t1; i++) {
 		q = s->held[i];
-		sp->time += active_in(q, t);
+		ret.time += active_in(q, t);
 		from = q->r_ns > covered ? q->r_ns : covered;
 		to = q->share->running || q->e_ns > t->t1 ? t->t1 : q->e_ns;
 		if (to > from) {
-			sp->any += (double)(to - from);
+			ret.any += (double)(to - from);
 			covered = to;
 		}
 	}
+	return ret;
 }
 
-static void gross_add(struct gross *g, double j, double s, double part)
-{
-	g->j += j * part;
-	g->s += s * part;
-}
-
-/* Charges query q with its part of tick t. */
-static void charge(const struct attrib *a, const struct query *q, const struct tick *t, const struct split *sp,
-		   struct part *p)
+/* Charges query q with its part of tick t, in which all queries weigh `weight` and are active as `act` says. */
+static void charge(const struct attrib *a, const struct query *q, const struct tick *t, double weight,
+		   const struct active *act, struct part *p)
 {
 	const struct attrib_query *aq = q->share;
 	double len = (double)(t->t1 - t->t0), s = len * 1e-9, j, mine, by_time, pre, dec;
 	int ch, edges = (q->r_ns > t->t0 && q->r_ns <= t->t1) + (!aq->running && q->e_ns > t->t0 && q->e_ns <= t->t1);
 	double refresh;
 
-	by_time = sp->time > 0 ? aq->active / sp->time : 0;
-	if (sp->weight > NO_WEIGHT) {
-		pre = aq->prefill / sp->weight;
-		dec = aq->decode / sp->weight;
+	by_time = act->time > 0 ? aq->active / act->time : 0;
+	if (weight > NO_WEIGHT) {
+		pre = aq->prefill / weight;
+		dec = aq->decode / weight;
 		p->weighed_ns += aq->active;
 	} else {
-		pre = q->f_ns && aq->active > 0 ? by_time * overlap(t, q->r_ns, q->f_ns) / aq->active : by_time;
+		pre = q->f_ns && aq->active > 0 ? by_time * tick_overlap(t, q->r_ns, q->f_ns) / aq->active : by_time;
 		dec = by_time - pre;
 	}
-	p->concurrency_ns += sp->any > 0 ? aq->active * sp->time / sp->any : 0;
+	p->concurrency_ns += act->any > 0 ? aq->active * act->time / act->any : 0;
 	for (ch = 0; ch < a->tl->nch; ch++) {
 		if (!attrib_is_top(a, ch))
 			continue;
@@ -361,9 +240,9 @@ static void charge(const struct attrib *a, const struct query *q, const struct t
 		}
 		p->flags |= t->unsplit[ch] ? QF_GPU_UNSPLIT : 0;
 		refresh = a->tl->meters[ch].period_us * 1e3 / len;
-		gross_add(&p->ch[ch].prefill, j, s * mine, pre * sp->any / len);
-		gross_add(&p->ch[ch].decode, j, s * mine, dec * sp->any / len);
-		gross_add(&p->ch[ch].time, j, s * mine, by_time * sp->any / len);
+		gross_add(&p->ch[ch].prefill, j, s * mine, pre * act->any / len);
+		gross_add(&p->ch[ch].decode, j, s * mine, dec * act->any / len);
+		gross_add(&p->ch[ch].time, j, s * mine, by_time * act->any / len);
 		gross_add(&p->ch[ch].edge, j, s * mine, edges * 0.25 * (refresh > 1 ? refresh : 1));
 	}
 }
@@ -374,8 +253,8 @@ static void weigh(struct query *q, const struct tick *t, uint64_t k)
 	struct attrib_query *aq = q->share;
 
 	aq->active = active_in(q, t);
-	aq->prefill = spread_in(aq, t);
-	aq->decode = tokens_in(aq, k);
+	aq->prefill = weight_of_spread(&aq->weight, t);
+	aq->decode = weight_of_events(&aq->weight, k);
 }
 
 /* --- results ------------------------------------------------------------------------------------------------------ */
@@ -423,111 +302,67 @@ static void result_fill(const struct attrib *a, const struct query *q, const str
 /* --- settling ----------------------------------------------------------------------------------------------------- */
 
 /* One slot's queries get their parts of tick k. */
-static struct split settle_slot(struct attrib *a, struct attrib_slot *s, const struct tick *t, uint64_t k)
+static struct active settle_slot(struct attrib_slot *s, const struct attrib *a, const struct tick *t, uint64_t k)
 {
-	struct split sp = { 0 };
+	struct active act = active_time(s, t);
 	struct attrib_query *aq;
 	struct query *q;
+	double sum = 0;
 	size_t i;
 
-	active_time(s, t, &sp);
+	/* The sum anew, and not the one that is kept: parts of it must add up to it exactly. */
 	for (i = 0; i < s->n && s->held[i]->r_ns < t->t1; i++) {
 		weigh(s->held[i], t, k);
-		sp.weight += s->held[i]->share->prefill + s->held[i]->share->decode;
+		sum += s->held[i]->share->prefill + s->held[i]->share->decode;
 	}
 	for (i = 0; i < s->n && s->held[i]->r_ns < t->t1; i++) {
 		q = s->held[i];
 		aq = q->share;
 		if (aq->active > 0 || aq->prefill + aq->decode > 0)
-			charge(a, q, t, &sp, aq->part);
+			charge(a, q, t, sum, &act, aq->part);
 		if (aq->running && (!q->f_ns || q->f_ns > t->t0))
 			q->flags |= QF_EARLY_SPLIT;
-		while (aq->log_at < aq->nlog && aq->log[aq->log_at].tick <= (uint32_t)k)
-			aq->log_at++;
+		weight_settle(&aq->weight, k);
 	}
-	s->tick[RING(k)] = (struct split){ 0 };
-	return sp;
+	s->weight.ring[TICK_RING(k)] = 0;
+	s->weight.from = k + 1;
+	return act;
 }
 
-/* Tick k enters the books of channel ch. any[]: by slot, the part of the tick with a query. */
-static void book_tick(struct attrib *a, const struct tick *t, int ch, const double *any)
+/* Where the floor is to be found, what was found so far. */
+static void find_floor(struct attrib *a, const struct tick *t, int quiet)
 {
-	double j = t->energy_uj[ch] * 1e-6, s = (double)(t->t1 - t->t0) * 1e-9, left = 1, mine;
-	struct book *b = &a->book[ch];
-	int slot;
+	double w[CHANNEL_MAX];
+	int ch;
 
-	if (isnan(j))
-		return;
-	gross_add(&b->measured, j, 0, 1);
-	gross_add(&b->idle, 0, -s, 1); /* the floor itself: attrib_joules() takes it off twice over, so to say */
-	if (t->nobody[ch]) {
-		gross_add(&b->idle, j, s, 1);
-		return;
-	}
-	for (slot = 1; slot <= a->tl->nslot; slot++) {
-		mine = t->share[ch * a->tl->nslot + slot - 1];
-		gross_add(&b->queries, j, s, mine * any[slot]);
-		gross_add(&b->server_other, j, s, mine * (1 - any[slot]));
-		left -= mine;
-	}
-	gross_add(&b->others, j, s, left);
-}
-
-/* A tick without any query: the mean of the last second may be the lowest yet. */
-static void quiet_tick(struct attrib *a, const struct tick *t, int quiet)
-{
-	int ch, n = a->tl->nch;
-	unsigned i, last;
-	double w;
-
-	if (!quiet) {
-		a->nquiet = 0;
-		return;
-	}
-	if (!a->nquiet) {
-		a->quiet_t[0] = t->t0;
-		memset(a->quiet_uj, 0, (size_t)n * sizeof(double));
-		a->nquiet = 1;
-	}
-	/* Keep the latest start that is a full second back, and what follows it. */
-	for (i = 0; i + 1 < a->nquiet && a->quiet_t[i + 1] + ATTRIB_FLOOR_NS <= t->t1; i++)
-		;
-	if (!i && a->nquiet == QUIET_MAX)
-		i = 1;
-	memmove(a->quiet_t, a->quiet_t + i, (a->nquiet - i) * sizeof(*a->quiet_t));
-	memmove(a->quiet_uj, a->quiet_uj + (size_t)i * n, (size_t)(a->nquiet - i) * n * sizeof(double));
-	last = a->nquiet -= i;
-	a->quiet_t[last] = t->t1;
-	for (ch = 0; ch < n; ch++) {
-		a->quiet_uj[last * n + ch] = a->quiet_uj[(last - 1) * n + ch] + t->energy_uj[ch];
-		w = (a->quiet_uj[last * n + ch] - a->quiet_uj[ch]) / (double)(t->t1 - a->quiet_t[0]) * 1e3;
-		if (a->idle[ch].source == IDLE_AUTO && t->t1 - a->quiet_t[0] >= ATTRIB_FLOOR_NS && !isnan(w) &&
-		    !(w >= a->idle[ch].w))
-			a->idle[ch].w = w;
-	}
-	a->nquiet++;
+	for (ch = 0; ch < a->tl->nch; ch++)
+		w[ch] = a->idle[ch].w;
+	floor_tick(&a->floor, t, quiet, w);
+	for (ch = 0; ch < a->tl->nch; ch++)
+		if (a->idle[ch].source == IDLE_AUTO)
+			a->idle[ch].w = w[ch];
 }
 
 static void settle(struct attrib *a, uint64_t k)
 {
 	const struct tick *t = timeline_tick(a->tl, k);
 	double len = (double)(t->t1 - t->t0), any[EV_SLOTS] = { 0 };
-	struct split sp;
+	struct active act;
 	int s, ch, quiet = 1;
 
 	for (s = 1; s <= a->tl->nslot; s++) {
-		sp = settle_slot(a, &a->slot[s], t, k);
-		any[s] = sp.any / len;
-		a->busy_s += sp.any * 1e-9;
-		a->query_s += sp.time * 1e-9;
-		quiet &= !(sp.any > 0);
+		act = settle_slot(&a->slot[s], a, t, k);
+		any[s] = act.any / len;
+		a->busy_s += act.any * 1e-9;
+		a->query_s += act.time * 1e-9;
+		quiet &= !(act.any > 0);
 	}
 	for (ch = 0; ch < a->tl->nch; ch++) {
 		if (isnan(t->energy_uj[ch]))
 			quiet = 0;
-		book_tick(a, t, ch, any);
+		book_tick(&a->book[ch], t, ch, a->tl->nslot, any);
 	}
-	quiet_tick(a, t, quiet);
+	find_floor(a, t, quiet);
 	a->total_s += len * 1e-9;
 	a->settled = k + 1;
 	timeline_drop(a->tl, a->settled);
@@ -569,10 +404,11 @@ static void line(struct attrib *a, struct attrib_slot *s, struct query *q)
 	if (!p)
 		return;
 	memcpy(p, q->share->part, size);
-	for (k = unsettled(a, q->r_ns); k <= last && k < a->complete; k++) {
+	k = timeline_find(a->tl, q->r_ns);
+	for (k = k > a->settled ? k : a->settled; k <= last && k < a->complete; k++) {
 		t = timeline_tick(a->tl, k);
 		weigh(q, t, k);
-		charge(a, q, t, &s->tick[RING(k)], p);
+		charge(a, q, t, s->weight.ring[TICK_RING(k)], &s->active[TICK_RING(k)], p);
 	}
 	result_fill(a, q, p, &r);
 	a->ops->line(a->ctx, &r);
@@ -651,7 +487,7 @@ void attrib_advance(struct attrib *a, int end)
 	until = end ? UINT64_MAX : ready > a->tl->first ? timeline_tick(a->tl, ready - 1)->t1 : 0;
 	for (; a->complete < ready; a->complete++)
 		for (s = 1; s <= a->tl->nslot; s++)
-			active_time(&a->slot[s], timeline_tick(a->tl, a->complete), &a->slot[s].tick[RING(a->complete)]);
+			a->slot[s].active[TICK_RING(a->complete)] = active_time(&a->slot[s], timeline_tick(a->tl, a->complete));
 	for (s = 1; s <= a->tl->nslot; s++)
 		lines(a, &a->slot[s], until, now);
 	for (; a->settled < ready && may_settle(a, a->settled, now); )

@@ -25,19 +25,16 @@
 #ifndef IPW_ATTRIB_H
 #define IPW_ATTRIB_H
 
+#include "userspace/books.h"
+#include "userspace/floor.h"
 #include "userspace/query.h"
 #include "userspace/timeline.h"
+#include "userspace/weight.h"
 
 #define ATTRIB_HORIZON_NS  60000000000ull
 #define ATTRIB_HELD_MAX    4096
-#define ATTRIB_FLOOR_NS    1000000000ull /* an idle floor is a mean over this long */
 
 enum attrib_method { METHOD_NONE = 0, METHOD_TOKENS, METHOD_TIME, METHOD_GPU_UNSPLIT };
-
-/* Joules with idle power in, and seconds of it to take off. */
-struct gross {
-	double j, s;
-};
 
 /* One channel's part of a query. */
 struct acc {
@@ -70,11 +67,6 @@ struct result {
 	const struct acc *acc;          /* by channel: what the joules are made of; they change with the idle floor */
 };
 
-/* One channel's books. */
-struct book {
-	struct gross measured, queries, server_other, others, idle;
-};
-
 struct attrib_ops {
 	/* A query has ended and the meter has gone past it. */
 	void (*line)(void *ctx, const struct result *r);
@@ -82,17 +74,16 @@ struct attrib_ops {
 	void (*final)(void *ctx, const struct result *r);
 };
 
-/* One slot in one tick. */
-struct split {
-	double weight; /* of all queries, kept up to date as they become known */
-	double time;   /* ns of active time of all queries; filled when the tick is complete */
-	double any;    /* ns in which there was one at least; likewise */
+/* One slot in one tick: ns of active time of all queries, and ns in which there was one at least. */
+struct active {
+	double time, any;
 };
 
 struct attrib_slot {
-	struct query **held; /* from R until final, in the order of R */
+	struct query **held;       /* from R until final, in the order of R */
 	size_t n, cap;
-	struct split  *tick; /* by tick: a ring beside the timeline's */
+	struct weight_sums weight; /* of all queries, kept up to date as they become known */
+	struct active *active;     /* a ring beside the timeline's; filled when a tick is complete */
 };
 
 struct attrib {
@@ -107,10 +98,7 @@ struct attrib {
 	double   busy_s, query_s;    /* time with at least one query active; sum of the queries' active time */
 	double   total_s;            /* length of the settled ticks */
 	uint64_t early;              /* ticks settled before all was known */
-	/* the latest second without a query: ends of ticks, and energy up to there by channel */
-	uint64_t *quiet_t;
-	double   *quiet_uj;
-	unsigned  nquiet;
+	struct floor_finder floor;
 };
 
 /* idle[] by channel: what the user or the source says; IDLE_AUTO with w NAN where it is to be found. 0 or -ENOMEM. */

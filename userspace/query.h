@@ -41,11 +41,6 @@ enum query_flag {
 
 struct histo;
 
-/* Tokens of a query in one tick (timeline.h). */
-struct tick_tokens {
-	uint32_t tick, n;
-};
-
 struct query {
 	uint64_t id;
 	struct wire_open open;

@@ -2,7 +2,6 @@
 #include "userspace/session.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <math.h>
 #include <signal.h>
 #include <stdio.h>
@@ -15,6 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "userspace/follow.h"
 #include "userspace/live.h"
 #include "userspace/pipeline.h"
 #include "userspace/target.h"
@@ -26,7 +26,6 @@
 #define GPU_USERS_NS   NS_PER_S           /* how often the GPUs are asked who computes there */
 #define LAST_WAIT_NS   (400 * NS_PER_MS)  /* for the meters' last refresh, at the end */
 #define SILENT_NS      (10 * NS_PER_S)    /* without a query until it is said */
-#define ALIVE_CHECK_NS NS_PER_S
 
 struct session {
 	const struct opts *o;
@@ -39,15 +38,11 @@ struct session {
 	struct live    *live;
 	struct pipeline pipeline;
 	int             piped;          /* the pipeline is there */
-	struct hash     alive;          /* processes of the target: tgid -> slot */
-	pid_t           child;          /* of -- COMMAND; 0 none */
-	int             go;             /* write end: the child may exec */
-	int             status;         /* of the child */
+	struct follow   follow;
 	sigset_t        old_mask;
 	int             epfd, sigfd, timerfd;
-	int             stop, empty, said_silent, status_shown, unix_on;
-	uint64_t        unix_sig;
-	uint64_t        gpu_asked_ns, alive_checked_ns, lost;
+	int             stop, empty, said_silent, status_shown;
+	uint64_t        gpu_asked_ns, lost;
 };
 
 /* --- the status line, on a terminal only --------------------------------------------------------------------------- */
@@ -80,29 +75,6 @@ static void status_show(struct session *s, uint64_t now)
 
 /* --- the target ---------------------------------------------------------------------------------------------------- */
 
-static int add_process(struct session *s, uint32_t tgid, uint32_t slot)
-{
-	int err = live_add(s->live, tgid, slot);
-
-	if (!err)
-		err = hash_put(&s->alive, tgid, (void *)(uintptr_t)slot);
-	return err;
-}
-
-/* Twice, for children that come while we look; those that come later are caught by the fork probe. */
-static int add_tree(struct session *s, uint32_t tgid, uint32_t slot)
-{
-	static uint32_t pids[TARGET_PIDS_MAX];
-	int n, i, again, err = add_process(s, tgid, slot);
-
-	for (again = 0; !err && again < 2; again++) {
-		n = target_descendants(tgid, pids, TARGET_PIDS_MAX);
-		for (i = 0; !err && i < n; i++)
-			err = add_process(s, pids[i], slot);
-	}
-	return err;
-}
-
 static int resolve_targets(struct session *s)
 {
 	uint32_t tgid;
@@ -121,36 +93,14 @@ static int resolve_targets(struct session *s)
 	return 0;
 }
 
-/* The child waits until it is traced; then it becomes the command. */
 static int start_command(struct session *s)
 {
-	int fds[2];
-	char c;
+	int err = follow_command(&s->follow, s->o->cmd, &s->old_mask);
 
-	if (pipe2(fds, O_CLOEXEC))
-		return -errno;
-	s->child = fork();
-	if (s->child < 0) {
-		close(fds[0]);
-		close(fds[1]);
-		s->child = 0;
-		return -errno;
-	}
-	if (!s->child) {
-		close(fds[1]);
-		if (read(fds[0], &c, 1) != 1)
-			_exit(127);
-		sigprocmask(SIG_SETMASK, &s->old_mask, NULL);
-		execvp(s->o->cmd[0], s->o->cmd);
-		say("cannot run '%s': %s", s->o->cmd[0], strerror(errno));
-		_exit(127);
-	}
-	close(fds[0]);
-	s->go = fds[1];
 	s->run.nslot = 1;
-	s->run.target[1].pid = (uint32_t)s->child;
+	s->run.target[1].pid = (uint32_t)s->follow.child;
 	snprintf(s->run.target[1].comm, sizeof(s->run.target[1].comm), "%.15s", basename(s->o->cmd[0]));
-	return 0;
+	return err;
 }
 
 /* --- events -------------------------------------------------------------------------------------------------------- */
@@ -159,10 +109,7 @@ static void on_ev(void *ctx, const struct ev_hdr *e)
 {
 	struct session *s = ctx;
 
-	if (e->type == EV_FORK)
-		(void)hash_put(&s->alive, ((const struct ev_task *)e)->child, (void *)(uintptr_t)e->slot);
-	else if (e->type == EV_EXIT)
-		(void)hash_del(&s->alive, e->tgid);
+	follow_event(&s->follow, e);
 	pipeline_ev(&s->pipeline, e);
 }
 
@@ -187,16 +134,16 @@ static void gpu_share_of(struct session *s, int ch, uint64_t now)
 	struct gpu_user u[GPU_USER_MAX];
 	int n = sampler_users(s->sampler, ch, u, GPU_USER_MAX), i, blind = 0, ours = 0;
 	double sum = 0, part;
-	uintptr_t slot;
+	uint32_t slot;
 
 	for (i = 0; i < n; i++) {
-		ours += hash_get(&s->alive, u[i].pid) != NULL;
+		ours += follow_slot(&s->follow, u[i].pid) != 0;
 		blind |= u[i].util_permille < 0;
 		sum += u[i].util_permille;
 	}
 	g.known = n >= 0 && (!ours || ours == n || !blind);
 	for (i = 0; i < n && g.known && ours; i++) {
-		slot = (uintptr_t)hash_get(&s->alive, u[i].pid);
+		slot = follow_slot(&s->follow, u[i].pid);
 		part = blind || sum <= 0 ? 1.0 / n : u[i].util_permille / sum;
 		if (slot)
 			g.slot[slot] += part;
@@ -225,55 +172,6 @@ static void drain(struct session *s)
 	if (lost != s->lost)
 		pipeline_lost(&s->pipeline, clock_mono_ns());
 	s->lost = lost;
-}
-
-/* A unix socket that listens takes the other network tier beside; it may begin to listen at any time. */
-static void check_unix(struct session *s)
-{
-	uint64_t sig = 0, key;
-	int n_unix = 0, err;
-	char buf[2];
-	uint32_t i;
-	size_t k;
-
-	for (i = 1; i <= s->run.nslot; i++)
-		sig += target_unix_signature(s->run.target[i].pid);
-	if (s->unix_on || sig == s->unix_sig || live_tier(s->live) == NET_SYS)
-		return;
-	s->unix_sig = sig;
-	for (k = 0; k < s->alive.cap && !n_unix; k++) {
-		key = s->alive.slots[k].key;
-		if (s->alive.slots[k].val && target_listens((uint32_t)key, buf, sizeof(buf), &n_unix) < 0)
-			n_unix = 0;
-	}
-	if (!n_unix)
-		return;
-	s->unix_on = 1;
-	err = live_watch_unix(s->live);
-	status_clear(s);
-	if (err)
-		say("unix sockets are not seen: %s", strerror(-err));
-	else
-		say("the target listens on a unix socket: its system calls are traced too");
-}
-
-/* A lost exit event must not keep us here for ever. */
-static void check_alive(struct session *s, uint64_t now)
-{
-	struct hash_slot *h;
-	size_t i;
-
-	if (now - s->alive_checked_ns < ALIVE_CHECK_NS)
-		return;
-	s->alive_checked_ns = now;
-	check_unix(s);
-	for (i = 0; i < s->alive.cap && s->alive.used <= 64; i++) {
-		h = &s->alive.slots[i];
-		if (h->val && kill((pid_t)h->key, 0) && errno == ESRCH) {
-			hash_del(&s->alive, h->key);
-			i = (size_t)-1; /* the table may have moved */
-		}
-	}
 }
 
 static void say_silent(struct session *s)
@@ -305,13 +203,13 @@ static int tick(struct session *s)
 	err = sampler_tick(s->sampler, on_sample, s);
 	gpu_shares(s, a.t_ns);
 	drain(s);
-	check_alive(s, a.t_ns);
+	follow_check(&s->follow, a.t_ns);
 	status_show(s, a.t_ns);
 	s->end.end_ns = a.t_ns;
 	if (!s->said_silent && !s->pipeline.next_id && a.t_ns - s->run.start_ns > SILENT_NS)
 		say_silent(s);
 	/* Sockets of a process close just after it is gone: one more look sees that. */
-	if (!s->alive.used && !s->child)
+	if (!s->follow.alive.used && !s->follow.child)
 		s->stop = s->empty++ > 0;
 	if (s->o->duration_s > 0 && (double)(a.t_ns - s->run.start_ns) >= s->o->duration_s * 1e9)
 		s->stop = 1;
@@ -324,11 +222,8 @@ static void on_signal(struct session *s)
 
 	while (read(s->sigfd, &si, sizeof(si)) == sizeof(si)) {
 		if (si.ssi_signo == SIGCHLD) {
-			if (s->child && waitpid(s->child, &s->status, WNOHANG) == s->child) {
-				s->child = 0;
-				s->stop = 1;
-			}
-		} else if (!s->child || si.ssi_signo == SIGTERM) {
+			s->stop |= follow_reap(&s->follow);
+		} else if (!s->follow.child || si.ssi_signo == SIGTERM) {
 			/* with a command, Ctrl-C is the command's business too: we end when it does */
 			s->stop = 1;
 		}
@@ -420,8 +315,9 @@ static int attach(struct session *s)
 		say("cannot trace: %s", why);
 		return err;
 	}
+	s->follow.live = s->live;
 	for (i = 1; i <= s->run.nslot; i++) {
-		err = add_tree(s, s->run.target[i].pid, i);
+		err = follow_tree(&s->follow, s->run.target[i].pid, i);
 		if (err) {
 			say("cannot trace %u: %s", s->run.target[i].pid, strerror(-err));
 			return err;
@@ -459,7 +355,7 @@ static void say_attached(const struct session *s)
 {
 	int i, n = 0;
 
-	fprintf(stderr, "ipw-trace: attached to %zu processes; energy", s->alive.used);
+	fprintf(stderr, "ipw-trace: attached to %zu processes; energy", s->follow.alive.used);
 	for (i = 0; i < s->nmeter; i++)
 		if (s->meters[i].parent == CHANNEL_NONE)
 			fprintf(stderr, "%s %s from %s%s", n++ ? "," : "", s->meters[i].ch.name, s->meters[i].source,
@@ -486,9 +382,7 @@ static int begin(struct session *s, const struct sink *to, int nsink)
 	if (err)
 		say("cannot wait for events: %s", strerror(-err));
 	say_attached(s);
-	if (s->go >= 0 && write(s->go, "", 1) != 1)
-		err = -EPIPE;
-	return err;
+	return err ? err : follow_go(&s->follow);
 }
 
 static int loop(struct session *s)
@@ -543,14 +437,17 @@ static int finish(struct session *s)
 
 static int status_of(const struct session *s)
 {
-	return WIFEXITED(s->status) ? WEXITSTATUS(s->status) : 128 + WTERMSIG(s->status);
+	int status = s->follow.status;
+
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
 int session_run(const struct opts *o, const struct sink *to, int nsink)
 {
-	struct session s = { .o = o, .epfd = -1, .sigfd = -1, .timerfd = -1, .go = -1 };
+	struct session s = { .o = o, .epfd = -1, .sigfd = -1, .timerfd = -1 };
 	int err, ran = 0;
 
+	follow_init(&s.follow);
 	err = resolve_targets(&s);
 	if (!err)
 		err = open_meters(&s);
@@ -573,14 +470,12 @@ int session_run(const struct opts *o, const struct sink *to, int nsink)
 		err = finish(&s);
 		if (err)
 			say("cannot write %s: %s", o->out ? o->out : "the output", strerror(-err));
-		ran = !err && o->cmd && !s.child ? status_of(&s) : 0;
+		ran = !err && o->cmd && !s.follow.child ? status_of(&s) : 0;
 	}
-	if (s.go >= 0)
-		close(s.go); /* a child that was never started ends */
 	if (s.piped)
 		pipeline_release(&s.pipeline);
 	live_free(s.live);
 	sampler_free(s.sampler);
-	hash_release(&s.alive);
+	follow_release(&s.follow);
 	return ran ? ran : err ? 1 : 0;
 }

@@ -35,12 +35,6 @@ static void observe(struct histo **h, double ms)
 		(void)histo_add(*h, (uint64_t)(ms > 0 ? ms * 1e6 : 0), 1);
 }
 
-static void gross_add(struct gross *to, const struct gross *g)
-{
-	to->j += g->j;
-	to->s += g->s;
-}
-
 static void add_energy(struct totals_row *row, const struct result *r, int nch, int counted)
 {
 	struct totals_energy *e;
@@ -50,11 +44,11 @@ static void add_energy(struct totals_row *row, const struct result *r, int nch, 
 	for (ch = 0; ch < nch; ch++) {
 		a = &r->acc[ch];
 		e = &row->energy[ch];
-		gross_add(&e->prefill, &a->prefill);
-		gross_add(&e->decode, &a->decode);
+		gross_add(&e->prefill, a->prefill.j, a->prefill.s, 1);
+		gross_add(&e->decode, a->decode.j, a->decode.s, 1);
 		if (counted) {
-			gross_add(&e->counted, &a->prefill);
-			gross_add(&e->counted, &a->decode);
+			gross_add(&e->counted, a->prefill.j, a->prefill.s, 1);
+			gross_add(&e->counted, a->decode.j, a->decode.s, 1);
 		}
 		e->jj += a->edge.j * a->edge.j;
 		e->js += a->edge.j * a->edge.s;

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "userspace/books.h"
+
+#include <math.h>
+
+void book_tick(struct book *b, const struct tick *t, int ch, int nslot, const double *any)
+{
+	double j = t->energy_uj[ch] * 1e-6, s = (double)(t->t1 - t->t0) * 1e-9, left = 1, mine;
+	int slot;
+
+	if (isnan(j))
+		return;
+	gross_add(&b->measured, j, 0, 1);
+	/* The floor itself is idle's: less than no seconds of it are taken off there. */
+	gross_add(&b->idle, 0, -s, 1);
+	if (t->nobody[ch]) {
+		gross_add(&b->idle, j, s, 1);
+		return;
+	}
+	for (slot = 1; slot <= nslot; slot++) {
+		mine = t->share[ch * nslot + slot - 1];
+		gross_add(&b->queries, j, s, mine * any[slot]);
+		gross_add(&b->server_other, j, s, mine * (1 - any[slot]));
+		left -= mine;
+	}
+	gross_add(&b->others, j, s, left);
+}

@@ -1,28 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-#include "userspace/attrib.h"
+#include "userspace/attrib_internal.h"
 
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define NO_WEIGHT  1e-9  /* below it a sum of weights is what rounding left of none */
-#define GAIN_MODEL 1.0   /* a model may be wrong by all it says: utilisation tells not what the cycles do, 2-4x (AVX) */
-
-/* What a query has got so far. */
-struct part {
-	double     concurrency_ns; /* active time, times the queries active then */
-	double     weighed_ns;     /* active time that was split by weight */
-	uint32_t   flags;
-	struct acc ch[];
-};
-
-struct attrib_query {
-	struct weight weight;
-	uint8_t  running, lined;
-	double   active, prefill, decode; /* of the tick at hand: ns; weights */
-	struct part *part;
-};
 
 static const char *const method_names[] = { NULL, "tokens", "time", "gpu_unsplit" };
 static const char *const idle_names[] = { NULL, "auto", "user", "model", "none" };
@@ -40,11 +22,6 @@ const char *idle_source_name(enum idle_source s)
 int attrib_is_top(const struct attrib *a, int ch)
 {
 	return a->tl->meters[ch].parent == CHANNEL_NONE;
-}
-
-double attrib_gain(const struct attrib *a, int ch)
-{
-	return a->tl->meters[ch].ch.estimated ? GAIN_MODEL : 0;
 }
 
 double attrib_joules(const struct attrib *a, int ch, const struct gross *g)
@@ -147,11 +124,9 @@ void attrib_began(struct attrib *a, struct query *q)
 /* What has to be spread, by what is known now. Of a stream it ends at F, of other answers at E; while those are not known, now. */
 static void spread_known(struct attrib *a, struct query *q, uint64_t now)
 {
-	double tokens;
 	uint64_t to = q->f_ns ? q->f_ns : q->share->running ? now : q->e_ns;
-	int exact;
+	double tokens = query_prompt_work(q);
 
-	tokens = query_prompt_work(q, &exact);
 	if (q->stream != WIRE_STREAMED && q->usage.completion > 0)
 		tokens += (double)q->usage.completion;
 	weight_spread(&q->share->weight, &a->slot[q->open.slot].weight, tokens, q->r_ns, to);
@@ -184,11 +159,6 @@ void attrib_ended(struct attrib *a, struct query *q)
 
 /* --- one tick ----------------------------------------------------------------------------------------------------- */
 
-static double active_in(const struct query *q, const struct tick *t)
-{
-	return tick_overlap(t, q->r_ns, q->share->running ? UINT64_MAX : q->e_ns);
-}
-
 /* Active time of the slot's queries in the tick; held[] is in the order of R, so one sweep finds the union. */
 static struct active active_time(const struct attrib_slot *s, const struct tick *t)
 {
@@ -199,7 +169,7 @@ static struct active active_time(const struct attrib_slot *s, const struct tick 
 
 	for (i = 0; i < s->n && s->held[i]->r_ns < t->t1; i++) {
 		q = s->held[i];
-		ret.time += active_in(q, t);
+		ret.time += attrib_active_in(q, t);
 		from = q->r_ns > covered ? q->r_ns : covered;
 		to = q->share->running || q->e_ns > t->t1 ? t->t1 : q->e_ns;
 		if (to > from) {
@@ -210,95 +180,6 @@ static struct active active_time(const struct attrib_slot *s, const struct tick 
 	return ret;
 }
 
-/* Charges query q with its part of tick t, in which all queries weigh `weight` and are active as `act` says. */
-static void charge(const struct attrib *a, const struct query *q, const struct tick *t, double weight,
-		   const struct active *act, struct part *p)
-{
-	const struct attrib_query *aq = q->share;
-	double len = (double)(t->t1 - t->t0), s = len * 1e-9, j, mine, by_time, pre, dec;
-	int ch, edges = (q->r_ns > t->t0 && q->r_ns <= t->t1) + (!aq->running && q->e_ns > t->t0 && q->e_ns <= t->t1);
-	double refresh;
-
-	by_time = act->time > 0 ? aq->active / act->time : 0;
-	if (weight > NO_WEIGHT) {
-		pre = aq->prefill / weight;
-		dec = aq->decode / weight;
-		p->weighed_ns += aq->active;
-	} else {
-		pre = q->f_ns && aq->active > 0 ? by_time * tick_overlap(t, q->r_ns, q->f_ns) / aq->active : by_time;
-		dec = by_time - pre;
-	}
-	p->concurrency_ns += act->any > 0 ? aq->active * act->time / act->any : 0;
-	for (ch = 0; ch < a->tl->nch; ch++) {
-		if (!attrib_is_top(a, ch))
-			continue;
-		mine = t->share[ch * a->tl->nslot + (int)q->open.slot - 1];
-		j = t->energy_uj[ch] * 1e-6 * mine;
-		if (isnan(j)) {
-			p->flags |= QF_METER_GAP;
-			continue;
-		}
-		p->flags |= t->unsplit[ch] ? QF_GPU_UNSPLIT : 0;
-		refresh = a->tl->meters[ch].period_us * 1e3 / len;
-		gross_add(&p->ch[ch].prefill, j, s * mine, pre * act->any / len);
-		gross_add(&p->ch[ch].decode, j, s * mine, dec * act->any / len);
-		gross_add(&p->ch[ch].time, j, s * mine, by_time * act->any / len);
-		gross_add(&p->ch[ch].edge, j, s * mine, edges * 0.25 * (refresh > 1 ? refresh : 1));
-	}
-}
-
-/* The query's own numbers for the tick. */
-static void weigh(struct query *q, const struct tick *t, uint64_t k)
-{
-	struct attrib_query *aq = q->share;
-
-	aq->active = active_in(q, t);
-	aq->prefill = weight_of_spread(&aq->weight, t);
-	aq->decode = weight_of_events(&aq->weight, k);
-}
-
-/* --- results ------------------------------------------------------------------------------------------------------ */
-
-static double joules_of(const struct attrib *a, const struct part *p, int ch, double *ret_prefill)
-{
-	double pre = attrib_joules(a, ch, &p->ch[ch].prefill);
-
-	*ret_prefill += pre;
-	return pre + attrib_joules(a, ch, &p->ch[ch].decode);
-}
-
-static void result_fill(const struct attrib *a, const struct query *q, const struct part *p, struct result *r)
-{
-	double edge2 = 0, gain2 = 0, j, active = (double)(q->e_ns - q->r_ns);
-	int ch;
-
-	*r = (struct result){ .q = q, .flags = q->flags | p->flags, .acc = p->ch };
-	for (ch = 0; ch < a->tl->nch; ch++) {
-		r->domain_j[ch] = NAN;
-		if (!attrib_is_top(a, ch))
-			continue;
-		j = r->domain_j[ch] = joules_of(a, p, ch, &r->prefill_j);
-		r->energy_j += j;
-		edge2 += pow(attrib_joules(a, ch, &p->ch[ch].edge), 2);
-		r->split_j += fabs(j - attrib_joules(a, ch, &p->ch[ch].time));
-		gain2 += pow(attrib_gain(a, ch) * j, 2);
-		if (a->tl->meters[ch].ch.estimated)
-			r->flags |= QF_ESTIMATED;
-		if (isnan(a->idle[ch].w))
-			r->flags |= QF_IDLE_UNKNOWN;
-	}
-	r->decode_j = q->f_ns ? r->energy_j - r->prefill_j : NAN;
-	r->edge_j = sqrt(edge2);
-	r->gain_j = sqrt(gain2);
-	r->bound_j = r->flags & (QF_METER_GAP | QF_LOST_EVENTS) ? NAN : sqrt(edge2 + gain2) + r->split_j;
-	r->concurrency_mean = active > 0 ? p->concurrency_ns / active : NAN;
-	r->method = r->flags & QF_GPU_UNSPLIT ? METHOD_GPU_UNSPLIT : p->weighed_ns > 0 ? METHOD_TOKENS : METHOD_TIME;
-	if (!a->tl->nch || !(active > 0)) {
-		r->energy_j = r->prefill_j = r->decode_j = r->bound_j = NAN;
-		r->method = METHOD_NONE;
-	}
-}
-
 /* --- settling ----------------------------------------------------------------------------------------------------- */
 
 /* One slot's queries get their parts of tick k. */
@@ -307,21 +188,23 @@ static struct active settle_slot(struct attrib_slot *s, const struct attrib *a, 
 	struct active act = active_time(s, t);
 	struct attrib_query *aq;
 	struct query *q;
+	int early = 0;
 	double sum = 0;
 	size_t i;
 
 	/* The sum anew, and not the one that is kept: parts of it must add up to it exactly. */
-	for (i = 0; i < s->n && s->held[i]->r_ns < t->t1; i++) {
-		weigh(s->held[i], t, k);
+	for (i = 0; i < s->n && s->held[i]->r_ns <= t->t1; i++) {
+		attrib_weigh(s->held[i], t, k);
 		sum += s->held[i]->share->prefill + s->held[i]->share->decode;
+		early |= s->held[i]->share->running;
 	}
-	for (i = 0; i < s->n && s->held[i]->r_ns < t->t1; i++) {
+	for (i = 0; i < s->n && s->held[i]->r_ns <= t->t1; i++) {
 		q = s->held[i];
 		aq = q->share;
-		if (aq->active > 0 || aq->prefill + aq->decode > 0)
-			charge(a, q, t, sum, &act, aq->part);
-		if (aq->running && (!q->f_ns || q->f_ns > t->t0))
-			q->flags |= QF_EARLY_SPLIT;
+		if (aq->active > 0 || aq->prefill + aq->decode > 0) {
+			attrib_charge(a, q, t, sum, &act, aq->part);
+			q->flags |= early ? QF_EARLY_SPLIT : 0;
+		}
 		weight_settle(&aq->weight, k);
 	}
 	s->weight.ring[TICK_RING(k)] = 0;
@@ -357,11 +240,8 @@ static void settle(struct attrib *a, uint64_t k)
 		a->query_s += act.time * 1e-9;
 		quiet &= !(act.any > 0);
 	}
-	for (ch = 0; ch < a->tl->nch; ch++) {
-		if (isnan(t->energy_uj[ch]))
-			quiet = 0;
+	for (ch = 0; ch < a->tl->nch; ch++)
 		book_tick(&a->book[ch], t, ch, a->tl->nslot, any);
-	}
 	find_floor(a, t, quiet);
 	a->total_s += len * 1e-9;
 	a->settled = k + 1;
@@ -376,11 +256,11 @@ static void final(struct attrib *a, struct attrib_slot *s, uint64_t until_ns)
 
 	for (i = 0; i < s->n; i++) {
 		q = s->held[i];
-		if (q->share->running || q->e_ns > until_ns) {
+		if (q->share->running || q->e_ns > until_ns || q->l_ns > until_ns) {
 			s->held[n++] = q;
 			continue;
 		}
-		result_fill(a, q, q->share->part, &r);
+		attrib_result(a, q, q->share->part, &r);
 		r.final = 1;
 		a->ops->final(a->ctx, &r);
 		share_free(q);
@@ -407,10 +287,10 @@ static void line(struct attrib *a, struct attrib_slot *s, struct query *q)
 	k = timeline_find(a->tl, q->r_ns);
 	for (k = k > a->settled ? k : a->settled; k <= last && k < a->complete; k++) {
 		t = timeline_tick(a->tl, k);
-		weigh(q, t, k);
-		charge(a, q, t, s->weight.ring[TICK_RING(k)], &s->active[TICK_RING(k)], p);
+		attrib_weigh(q, t, k);
+		attrib_charge(a, q, t, s->weight.ring[TICK_RING(k)], &s->active[TICK_RING(k)], p);
 	}
-	result_fill(a, q, p, &r);
+	attrib_result(a, q, p, &r);
 	a->ops->line(a->ctx, &r);
 	free(p);
 }

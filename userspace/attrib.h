@@ -19,7 +19,7 @@
  * idle floor to take off. The floor may then be learnt at any time. Nothing is clipped.
  *
  * A tick is settled when no query that overlaps it still runs, or when it is ATTRIB_HORIZON_NS old, or when
- * ATTRIB_HELD_MAX queries wait: then it is split by what is known, and the running queries are marked QF_EARLY_SPLIT.
+ * ATTRIB_HELD_MAX queries wait: then it is split by what is known, and all queries in it are marked QF_EARLY_SPLIT.
  * Until then queries hold what they need to be split again.
  */
 #ifndef IPW_ATTRIB_H
@@ -41,6 +41,7 @@ struct acc {
 	struct gross prefill, decode; /* by weight */
 	struct gross time;            /* as active time alone would split it */
 	struct gross edge;            /* a quarter of the server's energy in one refresh, at R and at E */
+	uint8_t      measured;        /* the meter said something in that time */
 };
 
 /* Where the idle floor of a channel comes from. */
@@ -57,7 +58,7 @@ struct result {
 	int      final;             /* 0: as known when it ended (a live line); 1: with all usage */
 	uint32_t flags;             /* those of the query, and of its energy */
 	double   energy_j, prefill_j, decode_j;
-	double   domain_j[CHANNEL_MAX]; /* by channel, tops only */
+	double   domain_j[CHANNEL_MAX]; /* by channel, tops only; energy_j is the sum of those that are known */
 	double   bound_j;               /* half-width of a 95 % interval, made of: */
 	double   edge_j;                /* the power inside one refresh of the meter at R and at E is not known */
 	double   split_j;               /* how far the split by tokens is from one by active time */

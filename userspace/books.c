@@ -1,15 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include "userspace/books.h"
 
-#include <math.h>
-
 void book_tick(struct book *b, const struct tick *t, int ch, int nslot, const double *any)
 {
-	double j = t->energy_uj[ch] * 1e-6, s = (double)(t->t1 - t->t0) * 1e-9, left = 1, mine;
+	double j = t->energy_uj[ch] * 1e-6, s = t->covered_ns[ch] * 1e-9, left = 1, mine;
 	int slot;
 
-	if (isnan(j))
-		return;
+	b->covered_s += s;
 	gross_add(&b->measured, j, 0, 1);
 	/* The floor itself is idle's: less than no seconds of it are taken off there. */
 	gross_add(&b->idle, 0, -s, 1);

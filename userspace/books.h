@@ -11,6 +11,7 @@ struct gross {
 };
 
 struct book {
+	double       covered_s; /* time measured */
 	struct gross measured, queries, server_other, others, idle;
 };
 

@@ -1,17 +1,21 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* The idle floor that is found by itself: the lowest mean power over FLOOR_NS in which no query ran. */
+/*
+ * The idle floor that is found by itself: the lowest mean power over FLOOR_NS in which no query ran. A window is made of
+ * whole ticks, at each look the shortest that is a second or more; it counts for the meters that cover it.
+ */
 #ifndef IPW_FLOOR_H
 #define IPW_FLOOR_H
 
 #include "userspace/timeline.h"
 
 #define FLOOR_NS    1000000000ull
+#define FLOOR_COVER 0.99 /* the part of a window that a meter has to have measured */
 #define FLOOR_TICKS 256 /* ticks of that second; they are 10 ms or longer, shorter ones make the second shorter */
 
-/* The latest second without a query: ends of its ticks, and by channel the energy up to there. */
+/* The latest second without a query: ends of its ticks, and up to there by channel the energy and the time measured. */
 struct floor_finder {
 	uint64_t *t_ns;
-	double   *uj;
+	double   *sum; /* uj and ns of each channel, one after the other */
 	unsigned  n;
 	int       nch;
 };

@@ -73,6 +73,8 @@ static void on_tokens(struct queries *qs, struct query *q, const struct wire_ev 
 {
 	uint64_t ns;
 
+	if (q->stream == WIRE_WHOLE)
+		return;
 	if (!q->f_ns) {
 		q->f_ns = e->ts_ns;
 		q->first_tokens = e->n;
@@ -131,10 +133,17 @@ void queries_event(struct queries *qs, const struct wire_ev *e)
 		qs->orphans++;
 		return;
 	}
+	/* Of a query whose request was not seen, or is not in a recording, R is when it was first seen. */
+	if (!q->r_ns && (e->kind == WIRE_RESPONSE || e->kind == WIRE_TOKENS || e->kind == WIRE_FINISH)) {
+		q->r_ns = e->ts_ns;
+		qs->ops->began(qs->ctx, q);
+	}
 	switch (e->kind) {
 	case WIRE_REQUEST:
-		q->r_ns = e->ts_ns;
 		q->body_bytes = e->n;
+		if (q->r_ns)
+			break;
+		q->r_ns = e->ts_ns;
 		qs->ops->began(qs->ctx, q);
 		break;
 	case WIRE_RESPONSE:
@@ -188,7 +197,8 @@ static double ms(uint64_t from, uint64_t to)
 
 double query_ttft_ms(const struct query *q)
 {
-	return q->f_ns && q->start_ns ? ms(q->r_ns, q->f_ns) : NAN;
+	/* An answer that begins before the request is complete has no time to its first token. */
+	return q->f_ns >= q->r_ns && q->f_ns && q->start_ns ? ms(q->r_ns, q->f_ns) : NAN;
 }
 
 /* How many tokens there are for each one counted: above 1 when events carried more than one and did not say so. */
@@ -221,10 +231,12 @@ int64_t query_completion_tokens(const struct query *q)
 	return q->stream == WIRE_STREAMED ? (int64_t)q->tokens : -1;
 }
 
-double query_prompt_work(const struct query *q, int *ret_exact)
+double query_prompt_work(const struct query *q)
 {
-	*ret_exact = q->usage.prompt >= 0;
-	if (!*ret_exact)
-		return q->body_bytes / 4.0;
-	return (double)(q->usage.prompt - (q->usage.cached > 0 ? q->usage.cached : 0));
+	double cached = q->usage.cached > 0 ? (double)q->usage.cached : 0;
+	double prompt = q->usage.prompt >= 0 ? (double)q->usage.prompt : q->body_bytes / 4.0;
+
+	if (!q->start_ns)
+		return 0; /* it had its prompt processed before we looked, as far as we know */
+	return prompt > cached ? prompt - cached : 0;
 }

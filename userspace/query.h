@@ -4,7 +4,7 @@
  *
  * Times are CLOCK_MONOTONIC. The man page defines them for users; in short:
  *   start  return of the read that gave the request's first byte
- *   R      return of the read that completed the request
+ *   R      return of the read that completed the request; if that was not seen, when the query was first seen
  *   F      entry of the send that carries the first part of the answer (streams only)
  *   L      entry of the send that carries the last part
  *   E      entry of the send that says that generation ended; else the moment it was noticed to be over
@@ -92,8 +92,8 @@ double  query_duration_ms(const struct query *q);
 double  query_itl_ms(const struct query *q, double quantile);
 int64_t query_completion_tokens(const struct query *q);
 
-/* Prompt tokens that had to be computed, as well as they are known; ret_exact: the server said so. */
-double  query_prompt_work(const struct query *q, int *ret_exact);
+/* Prompt tokens that had to be computed, as well as they are known. */
+double  query_prompt_work(const struct query *q);
 
 const char *query_end_name(enum query_end e);
 /* Name of flag bit 1 << i, NULL behind the last. */

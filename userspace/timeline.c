@@ -2,13 +2,12 @@
 #include "userspace/timeline.h"
 
 #include <errno.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 int timeline_init(struct timeline *tl, const struct meter *meters, int n, int nslot)
 {
-	size_t row = (size_t)n * (1 + (size_t)nslot + 1) * sizeof(double), i;
+	size_t row = (size_t)n * (2 + (size_t)nslot + 1) * sizeof(double), i;
 	char *p;
 
 	*tl = (struct timeline){ .nch = n, .nslot = nslot, .meters = meters };
@@ -20,7 +19,8 @@ int timeline_init(struct timeline *tl, const struct meter *meters, int n, int ns
 	}
 	for (i = 0, p = tl->store; i < TIMELINE_TICKS; i++, p += row) {
 		tl->ticks[i].energy_uj = (double *)p;
-		tl->ticks[i].share = tl->ticks[i].energy_uj + n;
+		tl->ticks[i].covered_ns = tl->ticks[i].energy_uj + n;
+		tl->ticks[i].share = tl->ticks[i].covered_ns + n;
 		tl->ticks[i].nobody = (uint8_t *)(tl->ticks[i].share + (size_t)n * (size_t)nslot);
 		tl->ticks[i].unsplit = tl->ticks[i].nobody + n;
 	}
@@ -41,7 +41,7 @@ static void tick_open(struct timeline *tl, uint64_t t0)
 
 	t->t0 = t0;
 	t->t1 = 0;
-	memset(t->energy_uj, 0, (size_t)tl->nch * sizeof(double));
+	memset(t->energy_uj, 0, 2 * (size_t)tl->nch * sizeof(double)); /* and covered_ns, which follows it */
 }
 
 /* Shares of a CPU channel: on-CPU time of each slot by that of all, on the package that it measures. */
@@ -72,22 +72,18 @@ static void share_gpu(struct timeline *tl, struct tick *t, int ch)
 	t->nobody[ch] = 0;
 	t->unsplit[ch] = !g->known;
 	for (s = 1; s <= tl->nslot; s++)
-		t->share[ch * tl->nslot + s - 1] = g->known ? g->slot[s] : s == 1;
+		t->share[ch * tl->nslot + s - 1] = g->known ? g->slot[s] : 1.0 / tl->nslot;
 }
 
-/* A meter that says nothing for long leaves a hole; it must not hold up the others for ever. */
+/* A meter that says nothing for long must not hold up the others for ever. */
 static void resolve_silent(struct timeline *tl, uint64_t now)
 {
-	struct tick *t;
 	int ch;
 
 	for (ch = 0; ch < tl->nch; ch++)
-		for (; tl->ch[ch].resolved < tl->closed; tl->ch[ch].resolved++) {
-			t = timeline_tick(tl, tl->ch[ch].resolved);
-			if (t->t1 + TIMELINE_SILENT_NS > now)
-				break;
-			t->energy_uj[ch] = NAN;
-		}
+		while (tl->ch[ch].resolved < tl->closed &&
+		       timeline_tick(tl, tl->ch[ch].resolved)->t1 + TIMELINE_SILENT_NS <= now)
+			tl->ch[ch].resolved++;
 }
 
 void timeline_activity(struct timeline *tl, const struct activity *a)
@@ -117,32 +113,38 @@ void timeline_activity(struct timeline *tl, const struct activity *a)
 	resolve_silent(tl, a->t_ns);
 }
 
+/* uj were measured from `from` to `to`, or, for a gap, nothing was. */
+static void spread_sample(struct timeline *tl, int ch, uint64_t from, uint64_t to, double uj, int gap)
+{
+	uint64_t a, b, k;
+	struct tick *t;
+
+	for (k = tl->ch[ch].resolved; k <= tl->closed; k++) {
+		t = timeline_tick(tl, k);
+		a = t->t0 > from ? t->t0 : from;
+		b = t->t1 && t->t1 < to ? t->t1 : to;
+		if (b > a && !gap) {
+			t->energy_uj[ch] += uj * ((double)(b - a) / (double)(to - from));
+			t->covered_ns[ch] += (double)(b - a);
+		}
+		if (!t->t1 || t->t1 > to)
+			break;
+		tl->ch[ch].resolved = k + 1;
+	}
+}
+
 void timeline_sample(struct timeline *tl, const struct sample *m)
 {
-	uint64_t from, to, a, b, k;
-	struct tick *t;
-	double uj;
-	int ch = m->channel;
+	int ch = m->channel, gap = !!(m->flags & SAMPLE_GAP);
+	uint64_t from;
 
 	if (ch >= tl->nch || !tl->last.t_ns)
 		return;
 	from = tl->ch[ch].t_ns;
-	to = m->t_ns;
-	uj = m->flags & SAMPLE_GAP ? NAN : m->energy_uj - tl->ch[ch].energy_uj;
-	tl->gaps += !!(m->flags & SAMPLE_GAP);
-	if (from && to > from) {
-		for (k = tl->ch[ch].resolved; k <= tl->closed; k++) {
-			t = timeline_tick(tl, k);
-			a = t->t0 > from ? t->t0 : from;
-			b = t->t1 && t->t1 < to ? t->t1 : to;
-			if (b > a)
-				t->energy_uj[ch] += uj * ((double)(b - a) / (double)(to - from));
-			if (!t->t1 || t->t1 > to)
-				break;
-			tl->ch[ch].resolved = k + 1;
-		}
-	}
-	tl->ch[ch].t_ns = to;
+	tl->gaps += (uint64_t)(from && gap); /* before the first there is nothing to miss */
+	if (from && m->t_ns > from)
+		spread_sample(tl, ch, from, m->t_ns, m->energy_uj - tl->ch[ch].energy_uj, gap);
+	tl->ch[ch].t_ns = m->t_ns;
 	tl->ch[ch].energy_uj = m->energy_uj;
 }
 

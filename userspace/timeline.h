@@ -4,8 +4,9 @@
  *
  * A tick is the time between two looks at the CPUs; all that is split is split per tick. A meter that refreshes more
  * slowly than that is interpolated: its energy between two samples is spread evenly over the time between them (the
- * power inside one refresh is not known). A tick is resolved for a meter once a sample at or after its end has come,
- * or once the meter has been silent for TIMELINE_SILENT_NS: then its energy there is NAN, not 0.
+ * power inside one refresh is not known). Time that no reading covers, before the first, after the last, in a gap, has
+ * no energy and no idle floor: covered_ns says how much of a tick has. A tick is resolved for a meter once a sample at
+ * or after its end has come, or once the meter has been silent for TIMELINE_SILENT_NS.
  *
  * Ticks are numbered from 0. Those from `first` to `closed` - 1 have an end; tick `closed` is the open one.
  */
@@ -40,7 +41,8 @@ struct gpu_share {
 
 struct tick {
 	uint64_t t0, t1;    /* t1 0: open */
-	double  *energy_uj; /* by channel; NAN unknown */
+	double  *energy_uj; /* by channel */
+	double  *covered_ns;
 	double  *share;     /* by channel and slot: part of the dynamic energy that is the slot's */
 	uint8_t *nobody;    /* by channel: nothing ran at all, what was used was idle */
 	uint8_t *unsplit;   /* by channel: see gpu_share.known */

@@ -178,7 +178,7 @@ static void add_book(struct summary *s, const struct attrib *a, int ch)
 	s->queries_j += attrib_joules(a, ch, &b->queries);
 	s->server_other_j += attrib_joules(a, ch, &b->server_other);
 	s->others_j += attrib_joules(a, ch, &b->others);
-	/* With no floor there is no idle row: what was used while nothing ran is nobody's, so it is the others'. */
+	/* Without a floor there is no idle row: what was used while nothing ran is booked as the others'. */
 	if (known)
 		s->idle_j += attrib_joules(a, ch, &b->idle);
 	else
@@ -191,13 +191,19 @@ void totals_summary(const struct totals *t, const struct attrib *a, const struct
 {
 	int64_t prompt = 0, completion = 0;
 	uint64_t known = 0;
-	int i, tops = 0, unknown = 0;
+	int i, tops = 0, unknown = 0, measured = 0;
+	const struct book *b;
 
 	*ret = (struct summary){ .run = run, .end = end, .totals = t, .books = a, .early = a->early, .gaps = a->tl->gaps };
 	for (i = 0; i < a->tl->nch; i++) {
 		add_book(ret, a, i);
-		tops += attrib_is_top(a, i);
-		unknown += attrib_is_top(a, i) && isnan(a->idle[i].w);
+		if (!attrib_is_top(a, i))
+			continue;
+		b = &a->book[i];
+		tops++;
+		unknown += isnan(a->idle[i].w);
+		ret->mean_w += b->covered_s > 0 ? b->measured.j / b->covered_s : 0;
+		measured |= b->covered_s > 0;
 	}
 	for (i = 0; i < t->nrow; i++) {
 		ret->queries += t->row[i].queries;
@@ -214,13 +220,15 @@ void totals_summary(const struct totals *t, const struct attrib *a, const struct
 	ret->concurrency_mean = a->busy_s > 0 ? a->query_s / a->busy_s : NAN;
 	ret->imbalance = ret->measured_j ? (ret->queries_j + ret->server_other_j + ret->others_j + ret->idle_j -
 					    ret->measured_j) / ret->measured_j : 0;
-	ret->mean_w = a->total_s > 0 ? ret->measured_j / a->total_s : NAN;
+	if (!measured)
+		ret->mean_w = NAN;
 	ret->bound_j = bound_of(t, a);
-	ret->flags = (t->flags & ~(uint32_t)QF_IDLE_UNKNOWN) | (unknown ? QF_IDLE_UNKNOWN : 0);
-	if (unknown) {
-		ret->idle_j = NAN;
+	ret->flags = (t->flags & ~(uint32_t)QF_IDLE_UNKNOWN) | (unknown ? QF_IDLE_UNKNOWN : 0) |
+		     (a->tl->gaps ? QF_METER_GAP : 0);
+	if (unknown)
 		ret->idle_source = IDLE_UNKNOWN;
-	}
+	if (unknown == tops)
+		ret->idle_j = NAN;
 	if (!tops)
 		ret->measured_j = ret->queries_j = ret->server_other_j = ret->others_j = ret->idle_j = ret->bound_j =
 			ret->mean_w = NAN;

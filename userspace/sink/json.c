@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <math.h>
+#include <string.h>
 
 #include "userspace/util/clock.h"
 #include "userspace/util/json_out.h"
@@ -43,7 +44,7 @@ static void sources(const struct sink *s, char *buf, size_t size)
 
 	buf[0] = 0;
 	for (i = 0; i < s->nmeter; i++) {
-		for (k = 0; k < i && s->meters[k].source != s->meters[i].source; k++)
+		for (k = 0; k < i && strcmp(s->meters[k].source, s->meters[i].source); k++)
 			;
 		if (s->meters[i].parent == CHANNEL_NONE && k == i && n < size)
 			n += (size_t)snprintf(buf + n, size - n, "%s%s", n ? "+" : "", s->meters[i].source);

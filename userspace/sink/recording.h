@@ -9,7 +9,12 @@
  * A record starts with struct rec; `len` is a multiple of 8 and counts the whole record, so a reader skips types that
  * it does not know and ignores what a later version appended. A block is written with one write() and carries a
  * CRC-32 (zlib's), so that a recording is readable up to the last flush, and a damaged block costs itself alone.
- * Little-endian. Strings are NUL-terminated and clean to print.
+ * Little-endian. Strings are NUL-terminated and clean to print. Times are CLOCK_MONOTONIC nanoseconds.
+ *
+ * Order: at each look at the CPUs a REC_ACTIVITY, then the readings that were taken just after it, then (once a second)
+ * REC_GPU, then the wire events that came until the next look. An event's own time may lie before the look that precedes
+ * it, not before the one before that. Of a query WIRE_REQUEST comes before WIRE_RESPONSE, and that before the rest.
+ * REC_END is the last record.
  */
 #ifndef IPW_SINK_RECORDING_H
 #define IPW_SINK_RECORDING_H
@@ -33,7 +38,7 @@ _Static_assert(sizeof(struct rec_file) == 16, "rec_file");
 struct rec_block {
 	uint32_t magic;
 	uint32_t len;
-	uint32_t crc; /* of the records, begun with seq */
+	uint32_t crc; /* of the records: crc32(seq, records, len), so that a block in the wrong place is no block */
 	uint32_t seq; /* 0, 1, 2, ... */
 };
 _Static_assert(sizeof(struct rec_block) == 16, "rec_block");
@@ -78,34 +83,35 @@ struct rec_meter {
 	struct rec r; /* n: index */
 	uint32_t domain, reading, estimated, period_us;
 	int32_t  unit, parent;
-	uint32_t idle_source, pad;
-	double   idle_w; /* NAN: to be found */
+	uint32_t idle_source, pad; /* enum idle_source: 1 auto, 2 given, 3 known of a model, 4 none */
+	double   idle_w;           /* NAN: to be found */
 	char     name[32], device[96], source[32];
 };
 _Static_assert(sizeof(struct rec_meter) == 208, "rec_meter");
 
 struct rec_activity {
-	struct rec r; /* n: number of groups; each: int64 unit, busy_ns, then slot_ns of slots 1 .. nslot */
+	struct rec r; /* n: number of CPU packages; each: int64 id, busy_ns, then slot_ns of slots 1 .. nslot; all since attach */
 	uint64_t t_ns;
 	uint64_t val[];
 };
 
 struct rec_sample {
-	struct rec r; /* n: channel | flags << 16 */
+	struct rec r; /* n: channel | flags << 16 (enum sample_flag: 1 gap before it, 2 the counter stood still) */
 	uint64_t t_ns;
-	double   energy_uj;
+	double   energy_uj; /* since the run began; the first of a channel is where it begins */
 };
 _Static_assert(sizeof(struct rec_sample) == 24, "rec_sample");
 
 struct rec_gpu {
-	struct rec r; /* n: channel | known << 16 */
+	struct rec r; /* n: channel | known << 16; it holds for the ticks that end after it, until the next */
 	uint64_t t_ns;
-	double   slot[]; /* 1 .. nslot */
+	double   slot[]; /* parts of the GPU's work that are those of slots 1 .. nslot */
 };
 
 struct rec_end {
 	struct rec r;
-	uint64_t end_ns, lost_events, evicted;
+	uint64_t end_ns; /* the last look */
+	uint64_t lost_events, evicted;
 	double   tracer_cpu_s;
 };
 _Static_assert(sizeof(struct rec_end) == 40, "rec_end");

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include <math.h>
+
+#include "userspace/attrib_internal.h"
+
+#define NO_WEIGHT  1e-9  /* below it a sum of weights is what rounding left of none */
+#define COVERED    0.99  /* a tick of which a meter has measured less has a hole */
+#define GAIN_MODEL 1.0   /* a model may be wrong by all it says: utilisation tells not what the cycles do, 2-4x (AVX) */
+
+double attrib_gain(const struct attrib *a, int ch)
+{
+	return a->tl->meters[ch].ch.estimated ? GAIN_MODEL : 0;
+}
+
+double attrib_active_in(const struct query *q, const struct tick *t)
+{
+	return tick_overlap(t, q->r_ns, q->share->running ? UINT64_MAX : q->e_ns);
+}
+
+/* The parts of what the server's queries got of a tick that are one query's, before and after F. */
+struct parts {
+	double prefill, decode, time; /* time: had it been divided by active time */
+};
+
+static struct parts parts_of(const struct query *q, const struct tick *t, double weight, const struct active *act)
+{
+	const struct attrib_query *aq = q->share;
+	struct parts ret = { .time = act->time > 0 ? aq->active / act->time : 0 };
+
+	if (weight > NO_WEIGHT) {
+		ret.prefill = aq->prefill / weight;
+		ret.decode = aq->decode / weight;
+	} else {
+		ret.prefill = ret.time;
+		if (q->f_ns && aq->active > 0)
+			ret.prefill *= tick_overlap(t, q->r_ns, q->f_ns) / aq->active;
+		ret.decode = ret.time - ret.prefill;
+	}
+	return ret;
+}
+
+/* How many of R and E lie in the tick. */
+static int edges_in(const struct query *q, const struct tick *t)
+{
+	return (q->r_ns > t->t0 && q->r_ns <= t->t1) + (!q->share->running && q->e_ns > t->t0 && q->e_ns <= t->t1);
+}
+
+void attrib_charge(const struct attrib *a, const struct query *q, const struct tick *t, double weight,
+		   const struct active *act, struct part *p)
+{
+	double len = (double)(t->t1 - t->t0), any = act->any / len, edges = 0.25 * edges_in(q, t), j, s, mine, refresh;
+	struct parts mix = parts_of(q, t, weight, act);
+	double active = q->share->active;
+	struct acc *c;
+	int ch;
+
+	p->weighed_ns += weight > NO_WEIGHT ? active : 0;
+	p->concurrency_ns += act->any > 0 ? active * act->time / act->any : 0;
+	for (ch = 0; ch < a->tl->nch; ch++) {
+		if (!attrib_is_top(a, ch))
+			continue;
+		c = &p->ch[ch];
+		mine = t->share[ch * a->tl->nslot + (int)q->open.slot - 1];
+		j = t->energy_uj[ch] * 1e-6 * mine;
+		s = t->covered_ns[ch] * 1e-9 * mine;
+		c->measured |= t->covered_ns[ch] > 0;
+		p->flags |= active > 0 && t->covered_ns[ch] < COVERED * len ? QF_METER_GAP : 0;
+		p->flags |= t->unsplit[ch] ? QF_GPU_UNSPLIT : 0;
+		refresh = a->tl->meters[ch].period_us * 1e3 / len;
+		gross_add(&c->prefill, j, s, mix.prefill * any);
+		gross_add(&c->decode, j, s, mix.decode * any);
+		gross_add(&c->time, j, s, mix.time * any);
+		gross_add(&c->edge, j, s, edges * (refresh > 1 ? refresh : 1));
+	}
+}
+
+void attrib_weigh(struct query *q, const struct tick *t, uint64_t k)
+{
+	struct attrib_query *aq = q->share;
+
+	aq->active = attrib_active_in(q, t);
+	aq->prefill = weight_of_spread(&aq->weight, t);
+	aq->decode = weight_of_events(&aq->weight, k);
+}
+
+/* --- results ------------------------------------------------------------------------------------------------------ */
+
+static void result_channel(const struct attrib *a, const struct part *p, int ch, struct result *r)
+{
+	const struct acc *c = &p->ch[ch];
+	double pre = attrib_joules(a, ch, &c->prefill), j = pre + attrib_joules(a, ch, &c->decode);
+
+	if (a->tl->meters[ch].ch.estimated)
+		r->flags |= QF_ESTIMATED;
+	if (isnan(a->idle[ch].w))
+		r->flags |= QF_IDLE_UNKNOWN;
+	if (!c->measured)
+		return;
+	r->domain_j[ch] = j;
+	r->prefill_j += pre;
+	r->energy_j += j;
+	r->edge_j = hypot(r->edge_j, attrib_joules(a, ch, &c->edge));
+	r->gain_j = hypot(r->gain_j, attrib_gain(a, ch) * j);
+	r->split_j += fabs(j - attrib_joules(a, ch, &c->time));
+}
+
+void attrib_result(const struct attrib *a, const struct query *q, const struct part *p, struct result *r)
+{
+	double active = (double)(q->e_ns - q->r_ns);
+	int ch, known = 0;
+
+	*r = (struct result){ .q = q, .flags = q->flags | p->flags, .acc = p->ch };
+	for (ch = 0; ch < a->tl->nch; ch++) {
+		r->domain_j[ch] = NAN;
+		if (attrib_is_top(a, ch))
+			result_channel(a, p, ch, r);
+		known |= !isnan(r->domain_j[ch]);
+	}
+	r->decode_j = q->f_ns ? r->energy_j - r->prefill_j : NAN;
+	r->bound_j = r->flags & (QF_METER_GAP | QF_LOST_EVENTS) ? NAN : hypot(r->edge_j, r->gain_j) + r->split_j;
+	r->concurrency_mean = active > 0 ? p->concurrency_ns / active : NAN;
+	r->method = r->flags & QF_GPU_UNSPLIT ? METHOD_GPU_UNSPLIT : p->weighed_ns > 0 ? METHOD_TOKENS : METHOD_TIME;
+	if (known)
+		return;
+	r->energy_j = r->prefill_j = r->decode_j = r->bound_j = NAN;
+	r->method = METHOD_NONE;
+}

@@ -91,12 +91,22 @@ tests: $(UNIT_BIN) $(HELP_BIN) $(STUB_SO)
 unit: tests
 	$(Q)tests/run unit
 
-# The fuzzers include what they test, so that clang instruments it too.
-$(O)/tests/fuzz/%: tests/fuzz/%.c $(SRC)
+# What the fuzzers test, built once more so that clang instruments it too. An archive: what needs libbpf stays out of it
+# unless a fuzzer asks for it.
+FUZZ_FLAGS := -std=gnu11 -D_GNU_SOURCE -DIPW_VERSION='"$(VERSION)"' -I. -g -O1 -fno-sanitize-recover=all -MMD -MP
+FUZZ_OBJ   := $(patsubst %.c,$(O)/fuzz/%.o,$(filter-out userspace/live.c,$(SRC)))
+
+$(O)/fuzz/%.o: %.c
 	@mkdir -p $(@D)
-	$(call say,FUZZ,$<)$(CLANG) -std=gnu11 -D_GNU_SOURCE -DIPW_VERSION='"$(VERSION)"' -I. -g -O1 \
-		-fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -MMD -MP -MF $@.d -o $@ $< \
-		$(filter-out userspace/live.c userspace/cmd_%.c,$(SRC)) -lz -lcjson -lm -ldl
+	$(call say,CC,$<)$(CLANG) $(FUZZ_FLAGS) -fsanitize=fuzzer-no-link,address,undefined -c -o $@ $<
+
+$(O)/fuzz/libipw.a: $(FUZZ_OBJ)
+	$(call say,AR,$@)rm -f $@ && ar rcs $@ $^
+
+$(O)/tests/fuzz/%: tests/fuzz/%.c $(O)/fuzz/libipw.a
+	@mkdir -p $(@D)
+	$(call say,FUZZ,$<)$(CLANG) $(FUZZ_FLAGS) -MF $@.d -fsanitize=fuzzer,address,undefined -o $@ $< \
+		$(O)/fuzz/libipw.a -lz -lcjson -lm -ldl
 
 fuzz: $(FUZZ_BIN)
 
@@ -115,4 +125,4 @@ uninstall:
 clean:
 	rm -rf $(O)
 
--include $(OBJ:.o=.d) $(O)/userspace/main.d $(BPF_OBJ:.o=.d) $(UNIT_BIN:=.d) $(HELP_BIN:=.d) $(STUB_SO:.so=.d) $(FUZZ_BIN:=.d)
+-include $(OBJ:.o=.d) $(O)/userspace/main.d $(BPF_OBJ:.o=.d) $(UNIT_BIN:=.d) $(HELP_BIN:=.d) $(STUB_SO:.so=.d) $(FUZZ_BIN:=.d) $(FUZZ_OBJ:.o=.d)

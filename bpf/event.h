@@ -24,7 +24,7 @@
 
 enum ev_type {
 	EV_SEND     = 1, /* ev_data: bytes that the kernel took from the server */
-	EV_RECV     = 2, /* ev_data: bytes that the server was handed; they count once EV_RECV_END of that thread says so */
+	EV_RECV     = 2, /* ev_data: bytes handed to the server; they count once EV_RECV_END of that thread says so */
 	EV_RECV_END = 3, /* ev_data without payload: the receive call returned */
 	EV_STATE    = 4, /* ev_state: a socket was accepted, shut down or closed */
 	EV_FORK     = 5, /* ev_task */
@@ -76,7 +76,7 @@ struct ev_data {
 	__u32 seq;      /* place of the first byte in its direction of the stream, modulo 2^32 */
 	__s32 ret;      /* bytes that moved, or -errno; EV_RECV: bytes of this piece */
 	__u32 head;     /* bytes copied from the front; they follow this struct */
-	__u32 tail;     /* bytes copied from the end; they follow those of the front, and what lies between was not copied */
+	__u32 tail;     /* bytes copied from the end; they follow those of the front; what lies between was left out */
 };
 _Static_assert(sizeof(struct ev_data) == 96, "ev_data");
 

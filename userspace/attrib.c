@@ -121,7 +121,7 @@ void attrib_began(struct attrib *a, struct query *q)
 	a->held++;
 }
 
-/* What has to be spread, by what is known now. Of a stream it ends at F, of other answers at E; while those are not known, now. */
+/* What has to be spread, by what is known now. Of a stream it ends at F, of other answers at E; while unknown, now. */
 static void spread_known(struct attrib *a, struct query *q, uint64_t now)
 {
 	uint64_t to = q->f_ns ? q->f_ns : q->share->running ? now : q->e_ns;
@@ -367,7 +367,8 @@ void attrib_advance(struct attrib *a, int end)
 	until = end ? UINT64_MAX : ready > a->tl->first ? timeline_tick(a->tl, ready - 1)->t1 : 0;
 	for (; a->complete < ready; a->complete++)
 		for (s = 1; s <= a->tl->nslot; s++)
-			a->slot[s].active[TICK_RING(a->complete)] = active_time(&a->slot[s], timeline_tick(a->tl, a->complete));
+			a->slot[s].active[TICK_RING(a->complete)] =
+				active_time(&a->slot[s], timeline_tick(a->tl, a->complete));
 	for (s = 1; s <= a->tl->nslot; s++)
 		lines(a, &a->slot[s], until, now);
 	for (; a->settled < ready && may_settle(a, a->settled, now); )

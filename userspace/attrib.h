@@ -103,7 +103,8 @@ struct attrib {
 };
 
 /* idle[] by channel: what the user or the source says; IDLE_AUTO with w NAN where it is to be found. 0 or -ENOMEM. */
-int  attrib_init(struct attrib *a, struct timeline *tl, const struct idle *idle, const struct attrib_ops *ops, void *ctx);
+int  attrib_init(struct attrib *a, struct timeline *tl, const struct idle *idle, const struct attrib_ops *ops,
+		 void *ctx);
 void attrib_release(struct attrib *a);
 
 /* As struct query_ops. */

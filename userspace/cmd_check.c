@@ -35,8 +35,8 @@ static void check_lockdown(void)
 
 	first_line("/sys/kernel/security/lockdown", line, sizeof(line), "");
 	confidential = strstr(line, "[confidentiality]") != NULL;
-	row(confidential ? -1 : 1, "lockdown", confidential ? "confidentiality: the kernel lets no BPF program read it" :
-	    line[0] ? line : "not there");
+	row(confidential ? -1 : 1, "lockdown",
+	    confidential ? "confidentiality: the kernel lets no BPF program read it" : line[0] ? line : "not there");
 }
 
 /* CapEff of /proc/self/status: bits 38 CAP_PERFMON, 39 CAP_BPF, 21 CAP_SYS_ADMIN. */
@@ -52,7 +52,8 @@ static void check_caps(void)
 	if (f)
 		fclose(f);
 	ok = caps >> 21 & 1 || ((caps >> 38 & 1) && (caps >> 39 & 1));
-	row(ok ? 1 : -1, "capabilities", ok ? "enough to load BPF programs" : "CAP_BPF and CAP_PERFMON are missing: run as root");
+	row(ok ? 1 : -1, "capabilities",
+	    ok ? "enough to load BPF programs" : "CAP_BPF and CAP_PERFMON are missing: run as root");
 }
 
 static void check_kernel(void)
@@ -77,7 +78,8 @@ static int check_tracing(const struct opts *o)
 	if (err)
 		row(-1, "network tier", why);
 	else {
-		snprintf(buf, sizeof(buf), "%s: TCP servers over plain HTTP/1 are seen; TLS, HTTP/2 and unix sockets are not",
+		snprintf(buf, sizeof(buf),
+			 "%s: TCP servers over plain HTTP/1 are seen; TLS, HTTP/2 and unix sockets are not",
 			 net_tier_name(live_tier(l)));
 		row(1, "network tier", buf);
 		row(1, "BPF programs", "loaded and attached");

@@ -20,13 +20,13 @@ static void list_sources(struct sampler *s)
 
 	printf("energy sources, in order of preference:\n");
 	for (i = 0; i < n; i++)
-		printf("  %-14s %-4s %s%s%s\n", st[i].name, !st[i].err && st[i].used ? "on" : "off", st[i].doc, st[i].why[0] ? ": " : "",
-		       st[i].why);
+		printf("  %-14s %-4s %s%s%s\n", st[i].name, !st[i].err && st[i].used ? "on" : "off", st[i].doc,
+		       st[i].why[0] ? ": " : "", st[i].why);
 	printf("\nmeters:\n");
 	for (i = 0; i < nm; i++)
 		printf("  %-18s %-14s refresh %s ms%s%s%s%s\n", m[i].ch.name, m[i].source,
-		       m[i].period_us ? fmt3(watt, sizeof(watt), m[i].period_us / 1e3) : "?", m[i].ch.device[0] ? ", " : "",
-		       m[i].ch.device, m[i].ch.estimated ? ", estimated" : "",
+		       m[i].period_us ? fmt3(watt, sizeof(watt), m[i].period_us / 1e3) : "?",
+		       m[i].ch.device[0] ? ", " : "", m[i].ch.device, m[i].ch.estimated ? ", estimated" : "",
 		       m[i].parent == CHANNEL_NONE ? "" : ", part of another: not summed");
 	if (!nm)
 		printf("  none: joules will not be known\n");
@@ -38,8 +38,9 @@ static void list_probes(const struct probe_status *st, const char *why)
 
 	printf("\nprobes:\n");
 	for (i = 0; probes[i].program; i++)
-		printf("  %-22s %-7s %s%s%s\n", probes[i].tracepoint, st ? probe_state_name(st[i].state) : "off", probes[i].doc,
-		       (st && st[i].why[0]) || why[0] ? ": " : "", st && st[i].why[0] ? st[i].why : why);
+		printf("  %-22s %-7s %s%s%s\n", probes[i].tracepoint, st ? probe_state_name(st[i].state) : "off",
+		       probes[i].doc, (st && st[i].why[0]) || why[0] ? ": " : "",
+		       st && st[i].why[0] ? st[i].why : why);
 }
 
 int cmd_list(int argc, char **argv)

@@ -76,7 +76,8 @@ static void say_damage(const struct replay *r, const char *path)
 {
 	if (r->bad_blocks || r->bad_records)
 		say("'%s' is damaged: %llu bytes in %llu places and %llu records are missing from this report", path,
-		    (unsigned long long)r->bad_bytes, (unsigned long long)r->bad_blocks, (unsigned long long)r->bad_records);
+		    (unsigned long long)r->bad_bytes, (unsigned long long)r->bad_blocks,
+		    (unsigned long long)r->bad_records);
 	if (!r->ended)
 		say("'%s' has no end: the run was cut off, or still goes on", path);
 }

@@ -314,7 +314,7 @@ static void conn_closed(struct conns *cs, struct conn *c, uint64_t ts_ns)
 void conns_state(struct conns *cs, const struct ev_state *e)
 {
 	struct conn *c = hash_get(&cs->by_cookie, e->cookie);
-	struct bytes b = { .dir = CONN_OUT, .enter_ns = e->h.ts_ns, .ret_ns = e->h.ts_ns };
+	struct bytes b = { .dir = CONN_OUT, .enter_ns = e->h.ts_ns, .ret_ns = e->h.ts_ns, .head = "", .tail = "" };
 
 	if (c && e->what == EV_OPENED) {
 		if (!c->closed)
@@ -328,7 +328,8 @@ void conns_state(struct conns *cs, const struct ev_state *e)
 		if (e->h.flags & EV_PEER_FIRST)
 			conn_over(cs, c, CONN_EOF, e->h.ts_ns);
 		/* Bytes whose event was lost show here, if nothing came after them. */
-		if (!(e->h.flags & EV_NO_SEQ) && c->started[CONN_OUT] && (int32_t)(e->seq - c->next[CONN_OUT]) > 0 && !c->shut)
+		if (!(e->h.flags & EV_NO_SEQ) && !c->shut && c->started[CONN_OUT] &&
+		    (int32_t)(e->seq - c->next[CONN_OUT]) > 0)
 			conn_bytes(cs, c, &b, e->seq);
 		conn_over(cs, c, CONN_SHUT, e->h.ts_ns);
 	} else if (e->what == EV_CLOSED) {

@@ -15,7 +15,7 @@
 
 #define CONN_MAX         65536 /* connections followed at a time; the one quiet for longest makes room */
 #define CONN_PENDING_MAX 64    /* pieces of one receive call */
-#define CONN_CLOSED_MAX  256   /* closed connections still known: a send that fails may return after the close is seen */
+#define CONN_CLOSED_MAX  256   /* closed ones still known: a send that fails may return after the close is seen */
 
 enum conn_dir {
 	CONN_IN,  /* to the traced process */

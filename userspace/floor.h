@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The idle floor that is found by itself: the lowest mean power over FLOOR_NS in which no query ran. A window is made of
- * whole ticks, at each look the shortest that is a second or more; it counts for the meters that cover it.
+ * The idle floor that is found by itself: the lowest mean power over FLOOR_NS in which no query ran. A window is made
+ * of whole ticks, at each look the shortest that is a second or more; it counts for the meters that cover it.
  */
 #ifndef IPW_FLOOR_H
 #define IPW_FLOOR_H

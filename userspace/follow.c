@@ -31,7 +31,7 @@ uint32_t follow_slot(const struct follow *f, uint32_t tgid)
 	return (uint32_t)(uintptr_t)hash_get(&f->alive, tgid);
 }
 
-/* --- the command --------------------------------------------------------------------------------------------------- */
+/* --- the command -------------------------------------------------------------------------------------------------- */
 
 static void become(char **argv, int wait_fd, const sigset_t *mask)
 {
@@ -78,7 +78,7 @@ int follow_reap(struct follow *f)
 	return 1;
 }
 
-/* --- processes ----------------------------------------------------------------------------------------------------- */
+/* --- processes ---------------------------------------------------------------------------------------------------- */
 
 static int add(struct follow *f, uint32_t tgid, uint32_t slot)
 {

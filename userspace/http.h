@@ -16,7 +16,7 @@
 #define HTTP_LINE_MAX     2048
 #define HTTP_START_MAX    65536 /* a start line longer than this is no HTTP */
 #define HTTP_PIPELINE_MAX 64    /* requests waiting for their response on one connection */
-#define HTTP_STRANGE_MAX  (1u << 20) /* bytes without a start line: then it is no HTTP. Until then we may be in a body */
+#define HTTP_STRANGE_MAX  (1u << 20) /* bytes without a start line: then it is no HTTP. Till then it may be a body */
 
 /* The parts of a head that anyone here asks for. All strings are clean to print (util/str.h). */
 struct http_head {
@@ -40,6 +40,11 @@ enum http_over {
 	HTTP_LOST   = 4, /* we lost sight of it */
 };
 
+enum http_trouble {
+	HTTP_UNREADABLE  = 1, /* bytes are missing where that matters, or the head says nothing that can be relied on */
+	HTTP_EVENTS_LOST = 2, /* records of this connection never came */
+};
+
 /* One request and its response. */
 struct http_x {
 	struct http_x *next;
@@ -56,12 +61,15 @@ struct http_ops {
 	/* p NULL: n bytes of the body were not seen; n 0: nobody knows how many. */
 	void (*request_body)(void *ctx, struct http_x *x, const char *p, size_t n);
 	void (*request_end)(void *ctx, struct http_x *x, uint64_t ts_ns);
-	/* For an exchange whose request was not seen this is the first call; h NULL: we came in the middle of its body. */
+	/* The first call for an exchange whose request was not seen; h NULL: we came in the middle of its body. */
 	void (*response)(void *ctx, struct http_x *x, const struct http_head *h, const struct bytes *b);
 	void (*response_body)(void *ctx, struct http_x *x, const char *p, size_t n, const struct bytes *b);
-	/* Bytes were lost where that matters: counts may be short from here on. */
-	void (*trouble)(void *ctx, struct http_x *x);
-	/* ret_ns 0: complete because the connection ended, so with the last send. May come more than once, the first counts: some servers go on to finish an answer that was cancelled. */
+	/* Counts may be short from here on. */
+	void (*trouble)(void *ctx, struct http_x *x, enum http_trouble t);
+	/*
+	 * ret_ns 0: complete because the connection ended, so with the last send. May come more than once, the first
+	 * counts: some servers go on to finish an answer that was cancelled.
+	 */
 	void (*over)(void *ctx, struct http_x *x, enum http_over how, uint64_t enter_ns, uint64_t ret_ns);
 	/* The last call for x. */
 	void (*gone)(void *ctx, struct http_x *x);
@@ -74,6 +82,8 @@ struct http_side {
 	uint64_t  start_ns;    /* when the first byte of this message passed */
 	uint32_t  nline, seen; /* bytes kept of a line that is not complete; bytes it had so far */
 	uint8_t   cut;         /* the line that was read last is longer than what was kept of it */
+	uint8_t   chunked;     /* the body whose framing was lost is a chunked one */
+	uint8_t   bad;         /* its head was: no chunk in it proves anything */
 	char     *line;        /* HTTP_LINE_MAX, only while a line is cut by the end of the input */
 	struct http_head *head; /* only while a head is being read */
 };
@@ -83,11 +93,13 @@ struct http {
 	void            *ctx;
 	struct conn     *conn;
 	struct http_side side[2]; /* by conn_dir */
-	struct http_x   *first, *last; /* exchanges under way, oldest first: `first` is the one that is being answered */
+	struct http_x   *first, *last; /* exchanges under way, oldest first: `first` is being answered */
 	struct http_x   *reading;      /* whose request is being read */
 	int              depth;
 	uint8_t          opaque;       /* no HTTP that we read: see http_why() */
 	uint8_t          known;        /* a start line was read here */
+	uint8_t          pipelined;    /* this client sends requests before it has the answers */
+	uint64_t         req_end_ns;   /* when the last request was complete */
 	uint8_t          server_done;  /* the server shut its side: what it still reads it throws away */
 };
 

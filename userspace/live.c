@@ -33,7 +33,7 @@ struct live {
 	void               *ctx;
 };
 
-/* --- what libbpf says is kept, and told only when loading fails ----------------------------------------------------- */
+/* --- what libbpf says is kept, and told only when loading fails --------------------------------------------------- */
 
 static char said[512];
 
@@ -80,7 +80,8 @@ static int find_absent(struct live *l, enum net_tier tier, char *why, size_t siz
 		if (btf__find_by_name_kind(btf, name, BTF_KIND_TYPEDEF) >= 0)
 			continue;
 		l->status[i].state = PROBE_ABSENT;
-		snprintf(l->status[i].why, sizeof(l->status[i].why), "this kernel has no tracepoint %s", probes[i].tracepoint);
+		snprintf(l->status[i].why, sizeof(l->status[i].why), "this kernel has no tracepoint %s",
+			 probes[i].tracepoint);
 		if (wanted(&probes[i], tier) && !err) {
 			snprintf(why, size, "this kernel has no tracepoint %s", probes[i].tracepoint);
 			err = -ENOTSUP;
@@ -93,7 +94,8 @@ static int find_absent(struct live *l, enum net_tier tier, char *why, size_t siz
 static void explain(int err, char *why, size_t size)
 {
 	if (err == -EPERM || err == -EACCES)
-		snprintf(why, size, "the kernel refuses: it takes root, or CAP_BPF and CAP_PERFMON%s%s", said[0] ? "; " : "", said);
+		snprintf(why, size, "the kernel refuses: it takes root, or CAP_BPF and CAP_PERFMON%s%s",
+			 said[0] ? "; " : "", said);
 	else
 		snprintf(why, size, "%s%s%s", strerror(-err), said[0] ? "; " : "", said);
 }
@@ -119,7 +121,8 @@ static int load(struct live *l, enum net_tier tier, uint32_t ring_bytes, int spa
 	for (i = 0; probes[i].program; i++) {
 		prog = bpf_object__find_program_by_name(l->skel->obj, probes[i].program);
 		if (prog)
-			bpf_program__set_autoload(prog, wanted(&probes[i], tier) || (spares && spare(&probes[i], tier)));
+			bpf_program__set_autoload(prog, wanted(&probes[i], tier) ||
+							(spares && spare(&probes[i], tier)));
 	}
 	err = ipw__load(l->skel);
 	if (err) {
@@ -214,8 +217,9 @@ static int buffers(struct live *l)
 static int on_record(void *ctx, void *data, size_t size)
 {
 	static const uint32_t least[] = {
-		[EV_SEND] = sizeof(struct ev_data), [EV_RECV] = sizeof(struct ev_data), [EV_RECV_END] = sizeof(struct ev_data),
-		[EV_STATE] = sizeof(struct ev_state), [EV_FORK] = sizeof(struct ev_task), [EV_EXEC] = sizeof(struct ev_task),
+		[EV_SEND] = sizeof(struct ev_data), [EV_RECV] = sizeof(struct ev_data),
+		[EV_RECV_END] = sizeof(struct ev_data), [EV_STATE] = sizeof(struct ev_state),
+		[EV_FORK] = sizeof(struct ev_task), [EV_EXEC] = sizeof(struct ev_task),
 		[EV_EXIT] = sizeof(struct ev_task),
 	};
 	const struct ev_hdr *e = data;

@@ -27,8 +27,10 @@ static const struct row {
 	{ O_JSON, "json", NULL, "JSON lines on stdout", CMD_TRACE | CMD_REPORT },
 	{ 'I', "interval", "MS", "look at the meters every MS milliseconds, 10 to 1000", RUN },
 	{ O_METER, "meter", "NAME[,NAME]", "take energy from these sources only (see ipw-trace list)", MET },
-	{ O_POWER_MODEL, "power-model", "idle=W,max=W", "watts of the whole machine, for the model that stands in for a meter", MET },
-	{ O_IDLE, "idle", "DOMAIN=W[,...]|auto|none", "idle floor: given, or the lowest 1 s mean without a query", RUN },
+	{ O_POWER_MODEL, "power-model", "idle=W,max=W",
+	  "watts of the whole machine, for the model that stands in for a meter", MET },
+	{ O_IDLE, "idle", "DOMAIN=W[,...]|auto|none",
+	  "idle floor: given, or the lowest 1 s mean without a query", RUN },
 	{ O_SYSFS, "sysfs", "DIR", "read the meters under DIR instead of /sys", MET },
 	{ O_PROCFS, "procfs", "DIR", "and under DIR instead of /proc", MET },
 	{ O_NET, "net", "tp|sys", "network tier (the best that works if not given)", RUN | CMD_CHECK },
@@ -177,7 +179,7 @@ static int take(struct opts *o, int id, const char *arg)
 	return -EINVAL;
 }
 
-/* --- idle floors --------------------------------------------------------------------------------------------------- */
+/* --- idle floors -------------------------------------------------------------------------------------------------- */
 
 static const char *const kinds[DOMAIN_COUNT] = { "platform", "package", "core", "uncore", "dram", "gpu" };
 
@@ -221,7 +223,7 @@ int opts_idle(const char *spec, const struct meter *m, int n, struct idle *ret, 
 	}
 }
 
-/* --- parsing ------------------------------------------------------------------------------------------------------- */
+/* --- parsing ------------------------------------------------------------------------------------------------------ */
 
 static void make_getopt(int command, char *shorts, struct option *longs)
 {
@@ -297,7 +299,8 @@ int opts_parse(struct opts *o, int command, int argc, char **argv)
 		}
 		err = take(o, id, optarg);
 		if (err) {
-			say(err == -E2BIG ? "too many PIDs for --%s: '%s'" : "bad value for --%s: '%s'", row_of(id)->name, optarg);
+			say(err == -E2BIG ? "too many PIDs for --%s: '%s'" : "bad value for --%s: '%s'",
+			    row_of(id)->name, optarg);
 			return EXIT_USAGE;
 		}
 	}

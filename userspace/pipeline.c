@@ -96,12 +96,13 @@ static void on_response_body(void *ctx, struct http_x *x, const char *body, size
 	wire_response_body(w, body, n, b);
 }
 
-static void on_trouble(void *ctx, struct http_x *x)
+static void on_trouble(void *ctx, struct http_x *x, enum http_trouble t)
 {
+	enum wire_trouble what = t == HTTP_EVENTS_LOST ? WIRE_LOST : WIRE_TRUNCATED;
 	struct wire *w = x->user;
 
 	if (w)
-		wire_trouble(w, WIRE_TRUNCATED, w->out_ns ? w->out_ns : x->start_ns);
+		wire_trouble(w, what, w->out_ns ? w->out_ns : x->start_ns);
 }
 
 static void on_over(void *ctx, struct http_x *x, enum http_over how, uint64_t enter_ns, uint64_t ret_ns)
@@ -206,7 +207,9 @@ static void on_ended(void *ctx, struct query *q)
 	attrib_ended(&((struct pipeline *)ctx)->attrib, q);
 }
 
-static const struct query_ops query_ops = { .began = on_began, .first = on_first, .tokens = on_tokens, .ended = on_ended };
+static const struct query_ops query_ops = {
+	.began = on_began, .first = on_first, .tokens = on_tokens, .ended = on_ended,
+};
 
 void pipeline_wire(struct pipeline *p, const struct wire_ev *e)
 {
@@ -247,7 +250,7 @@ void pipeline_gpu(struct pipeline *p, const struct gpu_share *g)
 	timeline_gpu(&p->timeline, g);
 }
 
-/* --- attrib -> totals -> sinks ------------------------------------------------------------------------------------- */
+/* --- attrib -> totals -> sinks ------------------------------------------------------------------------------------ */
 
 static void give(struct pipeline *p, const struct result *r)
 {

@@ -36,7 +36,7 @@ struct pipeline {
 	void           *mute_ctx;
 };
 
-/* 0 or -errno. run, meters and idle outlive it; sinks are copied, and closed by pipeline_close() once this returned 0. */
+/* 0 or -errno. run, meters, idle outlive it; sinks are copied, and closed by pipeline_close() once this returned 0. */
 int  pipeline_init(struct pipeline *p, const struct run *run, const struct meter *meters, int nmeter,
 		   const struct idle *idle, const struct sink *sink, int nsink);
 void pipeline_release(struct pipeline *p);

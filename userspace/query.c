@@ -204,7 +204,8 @@ double query_ttft_ms(const struct query *q)
 /* How many tokens there are for each one counted: above 1 when events carried more than one and did not say so. */
 static double token_scale(const struct query *q)
 {
-	return q->tokens && q->usage.completion > (int64_t)q->tokens ? (double)q->usage.completion / (double)q->tokens : 1;
+	return q->tokens && q->usage.completion > (int64_t)q->tokens ?
+	       (double)q->usage.completion / (double)q->tokens : 1;
 }
 
 double query_tpot_ms(const struct query *q)

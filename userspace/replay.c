@@ -22,7 +22,8 @@ static int block_at(const struct replay *r, size_t at, struct rec_block *ret)
 	if (r->size - at < sizeof(*ret))
 		return 0;
 	memcpy(ret, r->data + at, sizeof(*ret));
-	if (ret->magic != REC_BLOCK_MAGIC || !ret->len || ret->len > REC_BLOCK_MAX || ret->len > r->size - at - sizeof(*ret))
+	if (ret->magic != REC_BLOCK_MAGIC || !ret->len || ret->len > REC_BLOCK_MAX ||
+	    ret->len > r->size - at - sizeof(*ret))
 		return 0;
 	return (uint32_t)crc32(ret->seq, (const Bytef *)r->data + at + sizeof(*ret), ret->len) == ret->crc;
 }
@@ -222,7 +223,7 @@ static int play_wire(const struct rec_wire *w, const struct replay_ops *ops, voi
 	struct wire_ev e = { .kind = (uint32_t)w->r.type - REC_WIRE, .n = w->r.n };
 	char model[128];
 
-	if (w->r.len < offsetof(struct rec_wire, usage))
+	if (w->r.len < offsetof(struct rec_wire, usage) || !w->ts_ns) /* a time of 0 means that there is none */
 		return -EINVAL;
 	e.ts_ns = w->ts_ns;
 	e.query = w->query;
@@ -234,7 +235,8 @@ static int play_wire(const struct rec_wire *w, const struct replay_ops *ops, voi
 		e.usage.cached = count_or_unknown(w->usage[1]);
 		e.usage.completion = count_or_unknown(w->usage[2]);
 	} else if (e.kind == WIRE_RESPONSE) {
-		e.stream = w->stream == WIRE_WHOLE || w->stream == WIRE_STREAMED ? (int32_t)w->stream : WIRE_STREAM_UNKNOWN;
+		e.stream = w->stream == WIRE_WHOLE || w->stream == WIRE_STREAMED ? (int32_t)w->stream :
+			   WIRE_STREAM_UNKNOWN;
 	} else if (e.kind == WIRE_OVER) {
 		e.end_ns = w->end_ns;
 	} else if (e.kind == WIRE_MODEL) {
@@ -335,12 +337,14 @@ int replay_open(struct replay *r, const char *path)
 		close(fd);
 	if (err && data != MAP_FAILED)
 		munmap(data, (size_t)st.st_size);
+	r->mapped = !err;
 	return err;
 }
 
 void replay_close(struct replay *r)
 {
-	if (r->data)
+	if (r->mapped)
 		munmap((void *)r->data, r->size);
+	r->mapped = 0;
 	r->data = NULL;
 }

@@ -10,7 +10,8 @@
 #include "userspace/totals.h"
 
 struct replay {
-	const char  *data; /* the file, mapped */
+	const char  *data; /* the file, mapped; or the caller's bytes */
+	int          mapped;
 	size_t       size, at;
 	struct run   run;
 	struct meter meters[CHANNEL_MAX];

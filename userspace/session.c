@@ -45,7 +45,7 @@ struct session {
 	uint64_t        gpu_asked_ns, lost;
 };
 
-/* --- the status line, on a terminal only --------------------------------------------------------------------------- */
+/* --- the status line, on a terminal only -------------------------------------------------------------------------- */
 
 static void status_clear(struct session *s)
 {
@@ -67,13 +67,13 @@ static void status_show(struct session *s, uint64_t now)
 		if (s->meters[i].parent == CHANNEL_NONE)
 			uj += tl->ch[i].energy_uj;
 	sec = (double)(now - s->run.start_ns) * 1e-9;
-	fprintf(stderr, "\r\033[K%.1f s, %zu queries running, %llu seen, %s W mean%s", sec, s->pipeline.queries.by_id.used,
-		(unsigned long long)s->pipeline.next_id, fmt3(w, sizeof(w), s->nmeter && sec > 0 ? uj * 1e-6 / sec : NAN),
-		s->lost ? ", EVENTS LOST" : "");
+	fprintf(stderr, "\r\033[K%.1f s, %zu queries running, %llu seen, %s W mean%s", sec,
+		s->pipeline.queries.by_id.used, (unsigned long long)s->pipeline.next_id,
+		fmt3(w, sizeof(w), s->nmeter && sec > 0 ? uj * 1e-6 / sec : NAN), s->lost ? ", EVENTS LOST" : "");
 	s->status_shown = 1;
 }
 
-/* --- the target ---------------------------------------------------------------------------------------------------- */
+/* --- the target --------------------------------------------------------------------------------------------------- */
 
 static int resolve_targets(struct session *s)
 {
@@ -103,7 +103,7 @@ static int start_command(struct session *s)
 	return err;
 }
 
-/* --- events -------------------------------------------------------------------------------------------------------- */
+/* --- events ------------------------------------------------------------------------------------------------------- */
 
 static void on_ev(void *ctx, const struct ev_hdr *e)
 {
@@ -125,8 +125,8 @@ static int on_sample(void *ctx, const struct sample *m)
 }
 
 /*
- * Whose processes compute on a GPU, and how much of its work is theirs: by utilisation where several share it. Where the
- * driver does not say who computes there, or not how much of a shared GPU each one takes, it is not known.
+ * Whose processes compute on a GPU, and how much of its work is theirs: by utilisation where several share it. Where
+ * the driver does not say who computes there, or not how much of a shared GPU each one takes, it is not known.
  */
 static void gpu_share_of(struct session *s, int ch, uint64_t now)
 {
@@ -184,8 +184,9 @@ static void say_silent(struct session *s)
 	for (i = 1; i <= s->run.nslot; i++) {
 		n = target_listens(s->run.target[i].pid, listens, sizeof(listens), &n_unix);
 		say("no query seen in %.0f s; %u (%s) %s%s%s", (double)(clock_mono_ns() - s->run.start_ns) * 1e-9,
-		    s->run.target[i].pid, s->run.target[i].comm, n > 0 ? "listens on " : n == 0 ? "listens on nothing" :
-		    "cannot be read", n > 0 ? listens : "", s->pipeline.requests ? " (other HTTP requests were seen)" : "");
+		    s->run.target[i].pid, s->run.target[i].comm,
+		    n > 0 ? "listens on " : n == 0 ? "listens on nothing" : "cannot be read", n > 0 ? listens : "",
+		    s->pipeline.requests ? " (other HTTP requests were seen)" : "");
 	}
 	s->said_silent = 1;
 }
@@ -230,7 +231,7 @@ static void on_signal(struct session *s)
 	}
 }
 
-/* --- start and end -------------------------------------------------------------------------------------------------- */
+/* --- start and end ------------------------------------------------------------------------------------------------ */
 
 static int watch(struct session *s, int fd)
 {
@@ -333,7 +334,8 @@ static void name_gpus(struct session *s)
 
 	for (i = 0; i < s->nmeter; i++) {
 		for (k = n = 0; k < s->nmeter; k++)
-			if (s->meters[k].ch.domain == DOMAIN_GPU && !strcmp(s->meters[k].ch.device, s->meters[i].ch.device))
+			if (s->meters[k].ch.domain == DOMAIN_GPU &&
+			    !strcmp(s->meters[k].ch.device, s->meters[i].ch.device))
 				n += k >= i ? 1 : -CHANNEL_MAX; /* named before */
 		if (s->meters[i].ch.domain == DOMAIN_GPU && n > 0)
 			host_add(s->run.hardware, sizeof(s->run.hardware), s->meters[i].ch.device, n);
@@ -342,7 +344,8 @@ static void name_gpus(struct session *s)
 
 static void describe(struct session *s)
 {
-	host_describe(s->o->meter.procfs, s->run.hardware, sizeof(s->run.hardware), s->run.kernel, sizeof(s->run.kernel));
+	host_describe(s->o->meter.procfs, s->run.hardware, sizeof(s->run.hardware), s->run.kernel,
+		      sizeof(s->run.kernel));
 	name_gpus(s);
 	snprintf(s->run.version, sizeof(s->run.version), "%s", IPW_VERSION);
 	snprintf(s->run.net, sizeof(s->run.net), "%s", net_tier_name(live_tier(s->live)));

@@ -149,7 +149,8 @@ static int listens_tcp(uint32_t tgid, const char *table, const uint64_t *ino, in
 	snprintf(path, sizeof(path), "/proc/%u/net/%s", tgid, table);
 	f = fopen(path, "re");
 	while (f && fgets(line, sizeof(line), f)) {
-		if (sscanf(line, " %*d: %127s %*s %x %*s %*s %*s %*d %*d %llu", local, &state, &inode) != 3 || state != 10)
+		if (sscanf(line, " %*d: %127s %*s %x %*s %*s %*s %*d %*d %llu", local, &state, &inode) != 3 ||
+		    state != 10)
 			continue;
 		key = inode;
 		if (!bsearch(&key, ino, (size_t)n, sizeof(*ino), by_value))

@@ -169,8 +169,9 @@ static void add_book(struct summary *s, const struct attrib *a, int ch)
 	struct summary_domain *d = &s->domain[s->ndomain++];
 	int known = !isnan(a->idle[ch].w);
 
-	*d = (struct summary_domain){ .meter = &a->tl->meters[ch], .top = attrib_is_top(a, ch), .measured_j = b->measured.j,
-				      .idle_w = a->idle[ch].w, .idle = known ? a->idle[ch].source : IDLE_UNKNOWN };
+	*d = (struct summary_domain){ .meter = &a->tl->meters[ch], .top = attrib_is_top(a, ch),
+				      .measured_j = b->measured.j, .idle_w = a->idle[ch].w,
+				      .idle = known ? a->idle[ch].source : IDLE_UNKNOWN };
 	if (!d->top)
 		return;
 	s->estimated |= d->meter->ch.estimated;
@@ -194,7 +195,8 @@ void totals_summary(const struct totals *t, const struct attrib *a, const struct
 	int i, tops = 0, unknown = 0, measured = 0;
 	const struct book *b;
 
-	*ret = (struct summary){ .run = run, .end = end, .totals = t, .books = a, .early = a->early, .gaps = a->tl->gaps };
+	*ret = (struct summary){ .run = run, .end = end, .totals = t, .books = a, .early = a->early,
+				 .gaps = a->tl->gaps };
 	for (i = 0; i < a->tl->nch; i++) {
 		add_book(ret, a, i);
 		if (!attrib_is_top(a, i))
@@ -216,15 +218,16 @@ void totals_summary(const struct totals *t, const struct attrib *a, const struct
 	ret->duration_s = (double)(int64_t)(end->end_ns - run->start_ns) * 1e-9;
 	ret->prompt_tokens = !ret->queries || known || prompt ? prompt : -1;
 	ret->completion_tokens = !ret->queries || known || completion ? completion : -1;
-	ret->tokens_per_s = ret->completion_tokens >= 0 && ret->duration_s > 0 ? (double)completion / ret->duration_s : NAN;
+	ret->tokens_per_s = ret->completion_tokens >= 0 && ret->duration_s > 0 ?
+			    (double)completion / ret->duration_s : NAN;
 	ret->concurrency_mean = a->busy_s > 0 ? a->query_s / a->busy_s : NAN;
 	ret->imbalance = ret->measured_j ? (ret->queries_j + ret->server_other_j + ret->others_j + ret->idle_j -
 					    ret->measured_j) / ret->measured_j : 0;
 	if (!measured)
 		ret->mean_w = NAN;
-	ret->bound_j = bound_of(t, a);
+	ret->bound_j = end->lost_events ? NAN : bound_of(t, a);
 	ret->flags = (t->flags & ~(uint32_t)QF_IDLE_UNKNOWN) | (unknown ? QF_IDLE_UNKNOWN : 0) |
-		     (a->tl->gaps ? QF_METER_GAP : 0);
+		     (a->tl->gaps ? QF_METER_GAP : 0) | (end->lost_events ? QF_LOST_EVENTS : 0);
 	if (unknown)
 		ret->idle_source = IDLE_UNKNOWN;
 	if (unknown == tops)

@@ -13,12 +13,12 @@ from harness import ROOT, TRACE, check, done, tempdir  # noqa: E402
 
 GOLDEN = os.path.join(ROOT, "tests/golden/llama/in.data")
 
-QUERY = """type schema id pid client server request_id trace_id dialect path model stream status start_ns start_time queue_ms
-ttft_ms tpot_ms itl_p50_ms itl_p95_ms duration_ms prompt_tokens cached_tokens completion_tokens end energy_j bound_j
-queue_j prefill_j decode_j j_per_output_token energy_by_domain source method concurrency_mean flags""".split()
-SUMMARY = """type schema version hardware kernel start_time duration_s queries errors cancels prompt_tokens completion_tokens
-tokens_per_s concurrency_mean measured_j queries_j server_other_j others_j idle_j energy_by_domain bound_j mean_w
-idle_source method sources lost_events tracer_cpu_s""".split()
+QUERY = """type schema id pid client server request_id trace_id dialect path model stream status start_ns start_time
+queue_ms ttft_ms tpot_ms itl_p50_ms itl_p95_ms duration_ms prompt_tokens cached_tokens completion_tokens end energy_j
+bound_j queue_j prefill_j decode_j j_per_output_token energy_by_domain source method concurrency_mean flags""".split()
+SUMMARY = """type schema version hardware kernel start_time duration_s queries errors cancels prompt_tokens
+completion_tokens tokens_per_s concurrency_mean measured_j queries_j server_other_j others_j idle_j energy_by_domain
+bound_j mean_w idle_source method sources lost_events tracer_cpu_s""".split()
 FLAGS = {"estimated", "estimated_tokens", "queue_in_prefill", "truncated", "lost_events", "idle_unknown", "meter_gap",
          "gpu_unsplit", "early_split"}
 ENDS = {"complete", "cancel", "error", "lost", "attached_midway", "running"}
@@ -30,15 +30,17 @@ def run(*args, **kw):
 
 def usage():
     for args, said in (([], "usage: ipw-trace"), (["-x"], "unknown option '-x'"), (["-p"], "needs an argument"),
-                       (["-p", "abc"], "bad value for --pid: 'abc'"), (["-p", "0"], "bad value"), (["-p", "-1"], "bad value"),
-                       (["-p", "1,"], "bad value"), (["-p", "1" * 30], "bad value"),
-                       (["-p", ",".join(map(str, range(1, 40)))], "too many PIDs"), (["-p", "1", "-I", "5"], "bad value"),
-                       (["-p", "1", "-I", "nan"], "bad value"), (["-p", "1", "--duration", "0"], "bad value"),
-                       (["-p", "1", "--duration", "inf"], "bad value"), (["-p", "1", "--net", "x"], "bad value"),
+                       (["-p", "abc"], "bad value for --pid: 'abc'"), (["-p", "0"], "bad value"),
+                       (["-p", "-1"], "bad value"), (["-p", "1,"], "bad value"), (["-p", "1" * 30], "bad value"),
+                       (["-p", ",".join(map(str, range(1, 40)))], "too many PIDs"),
+                       (["-p", "1", "-I", "5"], "bad value"), (["-p", "1", "-I", "nan"], "bad value"),
+                       (["-p", "1", "--duration", "0"], "bad value"), (["-p", "1", "--duration", "inf"], "bad value"),
+                       (["-p", "1", "--net", "x"], "bad value"),
                        (["-p", "1", "--power-model", "idle=5"], "bad value"),
                        (["-p", "1", "--power-model", "idle=5,max=4"], "bad value"),
-                       (["-p", "1", "--", "true"], "exclude each other"), (["-p", "1", "extra"], "unexpected argument 'extra'"),
-                       (["--", ], "nothing to trace"), (["--json"], "nothing to trace"), (["record"], "nothing to trace"),
+                       (["-p", "1", "--", "true"], "exclude each other"),
+                       (["-p", "1", "extra"], "unexpected argument 'extra'"), (["--", ], "nothing to trace"),
+                       (["--json"], "nothing to trace"), (["record"], "nothing to trace"),
                        (["report", "x"], "unexpected argument"), (["report", "-p", "1"], "unknown option"),
                        (["nonsense"], "unexpected argument 'nonsense'"), (["-p", "1", "--meter", ""], "bad value"),
                        (["list", "--meter", "nope"], "no energy source is called 'nope'")):
@@ -62,8 +64,8 @@ def manual():
             if words and words[0].startswith("-"):
                 name = next(w for w in words if w.startswith("--"))
                 check(name in page, "the man page has %s" % name)
-    p = subprocess.run(["man", "--warnings", "-l", "userspace/man/ipw-trace.8"], cwd=ROOT, capture_output=True, text=True,
-                       env=dict(os.environ, MANPAGER="cat"))
+    p = subprocess.run(["man", "--warnings", "-l", "userspace/man/ipw-trace.8"], cwd=ROOT,
+                       capture_output=True, text=True, env=dict(os.environ, MANPAGER="cat"))
     check(p.returncode == 0 and not p.stderr, "the man page has no warnings", p.stderr)
     for word in QUERY + SUMMARY + list(FLAGS) + list(ENDS):
         check(word in page, "the man page has %s" % word)
@@ -78,8 +80,8 @@ def contract():
         check(all(key in r for r in rows), "a query has %s" % key)
     for key in SUMMARY:
         check(key in summary, "the summary has %s" % key)
-    check(all(set(r["flags"]) <= FLAGS and r["end"] in ENDS and r["schema"] == 1 for r in objects if r["type"] == "query"),
-          "flags and ends are of the closed lists")
+    check(all(set(r["flags"]) <= FLAGS and r["end"] in ENDS and r["schema"] == 1
+              for r in objects if r["type"] == "query"), "flags and ends are of the closed lists")
     check("estimated" in summary["flags"] and all("estimated" in r["flags"] and r["source"] == "model" for r in rows),
           "what rests on a model says so")
     text = run("report", "-i", GOLDEN).stdout.splitlines()
@@ -120,7 +122,8 @@ def damage(d):
     check(told == 200, "and is always noticed", told)
     for data, said in ((b"", "no recording"), (b"PERFILE2" + bytes(100), "no recording"),
                        (whole[:8] + struct.pack("<I", 99) + whole[12:], "later version"),
-                       (whole[:12] + struct.pack(">I", 0x01020304) + whole[16:], "byte order"), (whole[:16], "nothing in it")):
+                       (whole[:12] + struct.pack(">I", 0x01020304) + whole[16:], "byte order"),
+                       (whole[:16], "nothing in it")):
         p = report_of(data)
         check(p.returncode == 1 and said in p.stderr and p.stderr.startswith("ipw-trace: cannot read '%s': " % path),
               "a file that is none: %s" % said, p.stderr)

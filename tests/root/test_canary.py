@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-"""No word of a prompt or an answer, and no key, in anything that the tracer writes: not whole, not escaped, not in base64.
+"""No word of a prompt or an answer, and no key, in anything the tracer writes: not whole, not escaped, not in base64.
 
 Distinctive words go through a scripted server; every file and output is then searched for each of them.
 """
@@ -95,8 +95,8 @@ def main():
             server.kill()
             server.wait()
         port2 = free_port()
-        with tracer("-o", os.path.join(d, "c.data"), "--duration", 30, "--", PYTHON, SCRIPTED, port2, f.name, "--api-key",
-                    keys[2]) as t:
+        with tracer("-o", os.path.join(d, "c.data"), "--duration", 30, "--", PYTHON, SCRIPTED, port2, f.name,
+                    "--api-key", keys[2]) as t:
             wait_for(lambda: listening(port2), 10, "the scripted server does not listen")
             queries(port2, prompt, keys)
             subprocess.run(["pkill", "-f", "scripted.py %d" % port2], check=True)

@@ -22,6 +22,7 @@ EVENT = 'data: {"choices":[{"index":0,"delta":{"content":"ab"}}]}\n\n'
 SCRIPT = [
     {"path": "/big/v1/chat/completions", "deltas": ["x" * 40] * 5000, "usage": USAGE, "whole": True},
     {"path": "/slow/v1/chat/completions", "deltas": ["a"] * 200, "delay": 0.05, "usage": USAGE},
+    {"path": "/flood/v1/chat/completions", "deltas": ["a"] * 60000, "usage": dict(USAGE, completion_tokens=60000)},
     {"path": "/think/v1/chat/completions", "deltas": ["a"], "prefill": 1.0, "usage": USAGE},
     {"path": "/iov/v1/chat/completions", "deltas": ["a", "b", "c", "d", "e"], "usage": USAGE, "iov": True},
     {"path": "/half/v1/chat/completions", "close": True, "raw": "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
@@ -132,7 +133,8 @@ def cancels():
                 t.stop()
                 ends = [r["end"] for r in sorted(t.rows, key=lambda r: r["id"])]
                 check(ends == ["cancel", "cancel", "cancel", "error"], "%s: cancels and a cut answer" % net, t.rows)
-                check(all(r["completion_tokens"] < 60 for r in t.rows if r["completion_tokens"]), "%s: they ended early" % net)
+                check(all(r["completion_tokens"] < 60 for r in t.rows if r["completion_tokens"]),
+                      "%s: they ended early" % net)
                 check(balanced(t.summary), "%s: the books add up" % net)
 
 
@@ -160,7 +162,8 @@ def commands():
     p = subprocess.run([TRACE, "--", "sh", "-c", "kill -9 $$"], capture_output=True, text=True)
     check(p.returncode == 137, "a command that was killed", p)
     p = subprocess.run([TRACE, "--", "/no/such/program"], capture_output=True, text=True)
-    check(p.returncode == 127 and "cannot run '/no/such/program': No such file" in p.stderr, "a command that is not there", p)
+    check(p.returncode == 127 and "cannot run '/no/such/program': No such file" in p.stderr,
+          "a command that is not there", p)
     with tempdir() as d:
         s = Scripted(d)
         # the server is a grandchild, and its first instruction is traced
@@ -200,7 +203,8 @@ def two_targets():
             b.ask(n=2)
             t.stop()
         one_each(t, "two servers", 3, end="complete")
-        check(sorted(r["pid"] for r in t.rows) == sorted([a.p.pid, b.p.pid, b.p.pid]), "each query has its server's PID")
+        check(sorted(r["pid"] for r in t.rows) == sorted([a.p.pid, b.p.pid, b.p.pid]),
+              "each query has its server's PID")
 
 
 def endings():
@@ -298,8 +302,49 @@ def midway():
                 ends = sorted(r["end"] for r in t.rows)
                 check(ends == ["attached_midway", "complete"], "%s: attached in the middle" % net, t.rows)
                 mid = next((r for r in t.rows if r["end"] == "attached_midway"), {})
-                check(mid.get("ttft_ms", 0) is None and mid.get("start_ns", 0) is None and mid.get("completion_tokens") == 5,
+                check(mid.get("ttft_ms", 0) is None and mid.get("start_ns", 0) is None and
+                      mid.get("completion_tokens") == 5,
                       "%s: what cannot be known of it is null" % net, mid)
+
+
+def overflow():
+    """A tracer that does not get to run: the ring fills, what is lost is counted, and the query says so."""
+    with tempdir() as d, Scripted(d) as s:
+        with tracer("-p", s.p.pid, "--json") as t:
+            t.p.send_signal(signal.SIGSTOP)
+            s.ask("/flood/v1/chat/completions")
+            t.p.send_signal(signal.SIGCONT)
+            time.sleep(0.5)
+            s.ask()
+            t.stop()
+        flood = next((r for r in t.rows if r["path"].startswith("/flood")), None)
+        check(t.summary["lost_events"] > 0, "lost events are counted", t.summary)
+        check(flood and ("lost_events" in flood["flags"] or "truncated" in flood["flags"]), "the query says so", flood)
+        check("lost_events" in t.summary["flags"] and t.summary["bound_j"] is None, "and the summary", t.summary)
+        after = [r for r in t.rows if r["path"] == "/v1/chat/completions"]
+        check(len(after) == 1 and after[0]["completion_tokens"] == 5 and "lost_events" not in after[0]["flags"],
+              "the next query is whole", after)
+
+
+def powerless():
+    """Without root: said in one line."""
+    with tempdir() as d:
+        os.chmod(d, 0o755)
+        binary = d + "/ipw-trace"
+        subprocess.run(["cp", TRACE, binary], check=True)
+        p = subprocess.run(["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", binary, "-p", "1"],
+                           capture_output=True, text=True, cwd="/")
+        check(p.returncode == 1 and "it takes root, or CAP_BPF and CAP_PERFMON" in p.stderr.splitlines()[-1],
+              "without root", p.stderr)
+        p = subprocess.run(["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", binary, "check"],
+                           capture_output=True, text=True, cwd="/")
+        check(p.returncode == 1 and "[FAIL] capabilities" in p.stdout and "would not work" in p.stdout,
+              "check without root", p.stdout)
+    p = subprocess.run([TRACE, "check"], capture_output=True, text=True)
+    check(p.returncode == 0 and "works here" in p.stdout, "check with root", p.stdout)
+    p = subprocess.run([TRACE, "list"], capture_output=True, text=True)
+    check(p.returncode == 0 and all(w in p.stdout for w in ("nvml", "tcp_sendmsg_locked", "openai-chat", "recording")),
+          "list", p.stdout)
 
 
 def silent():
@@ -315,6 +360,7 @@ def silent():
               "no queries cost nothing", t.summary)
 
 
-for f in (wires, cancels, evil, commands, forks, two_targets, endings, killed, exits, midway, silent):
+for f in (wires, cancels, evil, commands, forks, two_targets, endings, killed, exits, midway, overflow, powerless,
+          silent):
     f()
 done()

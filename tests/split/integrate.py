@@ -32,8 +32,8 @@ DONE, CANCEL, CUT, LOST = 1, 2, 3, 4
 IDLE_AUTO = 1
 SAMPLE_GAP = 1
 
-# Choices that the page did not settle when this was written. It does now, and these are its; the others are kept to find
-# out what a program that disagrees does.
+# Choices that the page did not settle when this was written. It does now, and these are its; the others are kept to
+# find out what a program that disagrees does.
 READINGS = {
     # What of a tick in which a meter was silent for a part? part: what the meter did measure; tick: nothing of it.
     "gap": "part",

@@ -114,8 +114,8 @@ def conservation(report):
             continue
         same("query %d: queue + prefill + decode = energy_j" % q["id"],
              math.fsum(q[k] or 0 for k in ("queue_j", "prefill_j", "decode_j")), q["energy_j"])
-        same("query %d: energy_by_domain = energy_j" % q["id"], math.fsum(j or 0 for j in q["energy_by_domain"].values()),
-             q["energy_j"])
+        same("query %d: energy_by_domain = energy_j" % q["id"],
+             math.fsum(j or 0 for j in q["energy_by_domain"].values()), q["energy_j"])
     return bad
 
 

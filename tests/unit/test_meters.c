@@ -190,7 +190,7 @@ static void trees_are_as_expected(void **state)
 	assert_in_range(trees, 14, 1000);
 }
 
-/* --- a tree that changes while it is read ------------------------------------------------------------------------ */
+/* --- a tree that changes while it is read ------------------------------------------------------------------------- */
 
 static char dir[64];
 

@@ -12,9 +12,9 @@
  * Little-endian. Strings are NUL-terminated and clean to print. Times are CLOCK_MONOTONIC nanoseconds.
  *
  * Order: at each look at the CPUs a REC_ACTIVITY, then the readings that were taken just after it, then (once a second)
- * REC_GPU, then the wire events that came until the next look. An event's own time may lie before the look that precedes
- * it, not before the one before that. Of a query WIRE_REQUEST comes before WIRE_RESPONSE, and that before the rest.
- * REC_END is the last record.
+ * REC_GPU, then the wire events that came until the next look. An event's own time may lie before the look that
+ * precedes it, not before the one before that. Of a query WIRE_REQUEST comes before WIRE_RESPONSE, and that before
+ * the rest. REC_END is the last record.
  */
 #ifndef IPW_SINK_RECORDING_H
 #define IPW_SINK_RECORDING_H
@@ -90,7 +90,7 @@ struct rec_meter {
 _Static_assert(sizeof(struct rec_meter) == 208, "rec_meter");
 
 struct rec_activity {
-	struct rec r; /* n: number of CPU packages; each: int64 id, busy_ns, then slot_ns of slots 1 .. nslot; all since attach */
+	struct rec r; /* n: CPU packages; each: int64 id, busy_ns, then slot_ns of slots 1 .. nslot; all since attach */
 	uint64_t t_ns;
 	uint64_t val[];
 };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Where results go. A sink is one file and one row in registry.c; a NULL op means that it is not interested. Sinks write
- * data to `out` and nothing else; they never see what crossed the wire.
+ * Where results go. A sink is one file and one row in registry.c; a NULL op means that it is not interested. Sinks
+ * write data to `out` and nothing else; they never see what crossed the wire.
  */
 #ifndef IPW_SINK_H
 #define IPW_SINK_H

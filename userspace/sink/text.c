@@ -90,8 +90,8 @@ static const char end_letters[] = {
 };
 
 static const char *const titles[2][15] = {
-	{ "START", "ID", "S", "MODEL", "API", "IN(CACH)", "OUT", "TTFT", "TPOT", "ITL50/95", "TIME", "J+-bound", "PREF", "DECO",
-	  "/OUT" },
+	{ "START", "ID", "S", "MODEL", "API", "IN(CACH)", "OUT", "TTFT", "TPOT", "ITL50/95", "TIME", "J+-bound",
+	  "PREF", "DECO", "/OUT" },
 	{ "", "", " ", "", "", "tokens", "tok", "ms", "ms", "ms", "s", "J", "J", "J", "J" },
 };
 
@@ -105,10 +105,11 @@ static void head(struct sink *s)
 	for (i = 0; i < s->nmeter; i++)
 		estimated |= s->meters[i].ch.estimated && s->meters[i].parent == CHANNEL_NONE;
 	for (i = 0; i < 2; i++)
-		fprintf(s->out, "%s%-8s %3s %s %-*s %-4s %8s %4s %4s %4s %8s %4s %9s %4s %4s %4s%s%s\n", s->colour ? "\033[1m" : "",
-			titles[i][0], titles[i][1], titles[i][2], s->verbose ? 24 : 6, titles[i][3], titles[i][4], titles[i][5],
-			titles[i][6], titles[i][7], titles[i][8], titles[i][9], titles[i][10], titles[i][11], titles[i][12],
-			titles[i][13], titles[i][14], i && estimated ? " estimated" : "", s->colour ? "\033[0m" : "");
+		fprintf(s->out, "%s%-8s %3s %s %-*s %-4s %8s %4s %4s %4s %8s %4s %9s %4s %4s %4s%s%s\n",
+			s->colour ? "\033[1m" : "", titles[i][0], titles[i][1], titles[i][2], s->verbose ? 24 : 6,
+			titles[i][3], titles[i][4], titles[i][5], titles[i][6], titles[i][7], titles[i][8],
+			titles[i][9], titles[i][10], titles[i][11], titles[i][12], titles[i][13], titles[i][14],
+			i && estimated ? " estimated" : "", s->colour ? "\033[0m" : "");
 }
 
 static void clock_cell(struct sink *s, const struct query *q)
@@ -154,15 +155,19 @@ static void result(struct sink *s, const struct result *r)
 	cell(f, base(q->model), s->verbose ? 24 : 6);
 	cell(f, api(q->open.dialect), 4);
 	if (q->usage.cached > 0)
-		pair(a, sizeof(a), "%s(%s)", count(b, sizeof(b), q->usage.prompt), count(c, sizeof(c), q->usage.cached));
+		pair(a, sizeof(a), "%s(%s)", count(b, sizeof(b), q->usage.prompt),
+		     count(c, sizeof(c), q->usage.cached));
 	else
 		pair(a, sizeof(a), "%s", count(b, sizeof(b), q->usage.prompt));
 	fprintf(f, "%8s %4s %4s %4s ", a, count(b, sizeof(b), out), F4(query_ttft_ms(q)), F4(query_tpot_ms(q)));
-	pair(a, sizeof(a), isnan(query_itl_ms(q, .5)) ? "-" : "%s/%s", F4(query_itl_ms(q, .5)), F4(query_itl_ms(q, .95)));
-	fprintf(f, "%8s %4s ", strlen(a) > 8 ? pair(a, sizeof(a), "%.0f/%.0f", query_itl_ms(q, .5), query_itl_ms(q, .95)) : a,
+	pair(a, sizeof(a), isnan(query_itl_ms(q, .5)) ? "-" : "%s/%s", F4(query_itl_ms(q, .5)),
+	     F4(query_itl_ms(q, .95)));
+	fprintf(f, "%8s %4s ",
+		strlen(a) > 8 ? pair(a, sizeof(a), "%.0f/%.0f", query_itl_ms(q, .5), query_itl_ms(q, .95)) : a,
 		F4(query_duration_ms(q) / 1e3));
 	pair(a, sizeof(a), isnan(r->energy_j) ? "-" : "%s+-%s", F4(r->energy_j), F4(r->bound_j));
-	fprintf(f, "%9s %4s %4s %4s", a, F4(r->prefill_j), F4(r->decode_j), F4(out > 0 ? r->energy_j / (double)out : NAN));
+	fprintf(f, "%9s %4s %4s %4s", a, F4(r->prefill_j), F4(r->decode_j),
+		F4(out > 0 ? r->energy_j / (double)out : NAN));
 	flags_cell(s, r->flags, WIDTH - 89);
 	fputc('\n', f);
 	fflush(f);
@@ -198,7 +203,8 @@ static void model_rows(struct sink *s, const struct summary *m)
 		pair(a, sizeof(a), "%llu/%llu", (unsigned long long)r->errors, (unsigned long long)r->cancels);
 		fprintf(f, "%4s %3s ", count(b, sizeof(b), (int64_t)r->queries), a);
 		pair(a, sizeof(a), "%s(%s)", count(b, sizeof(b), r->prompt), count(c, sizeof(c), r->cached));
-		fprintf(f, "%9s %5s %4s %4s ", a, count(b, sizeof(b), r->completion), F4(median(r->ttft)), F4(median(r->tpot)));
+		fprintf(f, "%9s %5s %4s %4s ", a, count(b, sizeof(b), r->completion), F4(median(r->ttft)),
+			F4(median(r->tpot)));
 		pair(a, sizeof(a), "%s/%s", F4(median(r->itl)), F4(histo_quantile_ns(r->itl, .95) / 1e6));
 		fprintf(f, "%8s %4s ", a, F4(median(r->duration) / 1e3));
 		pair(a, sizeof(a), "%s+-%s", F4(j.prefill_j + j.decode_j), F4(j.bound_j));
@@ -283,13 +289,15 @@ static void summary(struct sink *s, const struct summary *m)
 	model_rows(s, m);
 	fprintf(f, "\n  %s tokens/s out, %s queries at a time while any ran, %llu errors, %llu cancelled, %llu lost, "
 		"%llu running\n", F3(m->tokens_per_s), F3(m->concurrency_mean), (unsigned long long)m->errors,
-		(unsigned long long)m->cancels, (unsigned long long)m->totals->lost, (unsigned long long)m->totals->running);
+		(unsigned long long)m->cancels, (unsigned long long)m->totals->lost,
+		(unsigned long long)m->totals->running);
 	books(s, m);
 	fprintf(f, "\n  split by %s; every %u ms; network tier %s\n",
 		attrib_method_name(summary_method(m)) ? attrib_method_name(summary_method(m)) : "nothing",
 		m->run->interval_ms, m->run->net);
-	fprintf(f, "  %llu events lost; tracer: %.3f s of CPU, %.2f %% of one\n", (unsigned long long)m->end->lost_events,
-		m->end->tracer_cpu_s, m->duration_s > 0 ? 100 * m->end->tracer_cpu_s / m->duration_s : NAN);
+	fprintf(f, "  %llu events lost; tracer: %.3f s of CPU, %.2f %% of one\n",
+		(unsigned long long)m->end->lost_events, m->end->tracer_cpu_s,
+		m->duration_s > 0 ? 100 * m->end->tracer_cpu_s / m->duration_s : NAN);
 	flags_legend(s, m);
 	fflush(f);
 }

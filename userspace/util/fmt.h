@@ -5,7 +5,7 @@
 
 #include <stddef.h>
 
-/* Three significant digits in five columns: "0.031", "12.4", "310", "4999", "42.1k"; "-" when not known. Returns buf. */
+/* Three significant digits in five columns: "0.031", "12.4", "310", "4999", "42.1k"; "-" when unknown. Returns buf. */
 char *fmt3(char *buf, size_t size, double v);
 /* The same in four: ".031", "12.4", "310", "4999", "42k". */
 char *fmt4(char *buf, size_t size, double v);

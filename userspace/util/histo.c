@@ -30,7 +30,8 @@ static int add_at(struct histo *h, int octave, int sub, uint64_t n)
 		if (!b)
 			return -ENOMEM;
 	}
-	b[sub] = b[sub] + n < UINT32_MAX ? (uint32_t)(b[sub] + n) : UINT32_MAX;
+	n = n < UINT32_MAX - b[sub] ? n : UINT32_MAX - b[sub]; /* a full bucket stays full, h->n the sum of all */
+	b[sub] += (uint32_t)n;
 	h->n += n;
 	return 0;
 }

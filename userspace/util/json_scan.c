@@ -2,6 +2,7 @@
 #include "userspace/util/json_scan.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -32,7 +33,8 @@ static int tree_child(struct json_tree *t, int parent, const char *key, size_t l
 	if (t->n == JSON_NODES || len >= JSON_KEY)
 		return -1;
 	n = &t->node[t->n];
-	*n = (struct json_node){ .key = key, .len = (uint8_t)len, .child = -1, .next = t->node[parent].child, .id = -1 };
+	*n = (struct json_node){ .key = key, .len = (uint8_t)len, .child = -1, .next = t->node[parent].child,
+				 .id = -1 };
 	t->node[parent].child = (int8_t)t->n;
 	return t->n++;
 }
@@ -180,14 +182,14 @@ static void end_bare(struct json_scan *s)
 		const char    *word;
 		enum json_type type;
 	} words[] = { { "null", JSON_NULL }, { "false", JSON_FALSE }, { "true", JSON_TRUE } };
-	char num[JSON_KEY];
-	size_t i, n = s->nbuf < sizeof(num) - 1 ? s->nbuf : sizeof(num) - 1;
+	char num[JSON_STR + 1];
+	size_t i, n = s->nbuf;
 
 	memcpy(num, s->buf, n);
 	num[n] = 0;
 	value_ended(s);
 	if (s->buf[0] == '-' || (s->buf[0] >= '0' && s->buf[0] <= '9')) {
-		report(s, JSON_NUM, strtod(num, NULL));
+		report(s, JSON_NUM, n < JSON_STR ? strtod(num, NULL) : NAN); /* a longer one was not kept whole */
 		return;
 	}
 	for (i = 0; i < 3; i++)
@@ -278,19 +280,27 @@ static void keep_utf8(struct json_scan *s, uint32_t c)
 	}
 }
 
+/* What follows a high surrogate is no low one. */
+static void end_surrogate(struct json_scan *s)
+{
+	if (s->high && s->wanted)
+		keep_utf8(s, 0xfffd);
+	s->high = 0;
+}
+
 static void on_code_unit(struct json_scan *s)
 {
 	uint32_t c = s->code;
 
-	if (c >= 0xd800 && c < 0xdc00) {
-		s->high = c;
-		return;
+	if (c >= 0xdc00 && c < 0xe000 && s->high) {
+		c = 0x10000 + ((s->high - 0xd800) << 10) + (c - 0xdc00);
+		s->high = 0;
 	}
-	if (c >= 0xdc00 && c < 0xe000)
-		c = s->high ? 0x10000 + ((s->high - 0xd800) << 10) + (c - 0xdc00) : 0xfffd;
-	s->high = 0;
-	if (s->wanted)
-		keep_utf8(s, c);
+	end_surrogate(s);
+	if (c >= 0xd800 && c < 0xdc00)
+		s->high = c;
+	else if (s->wanted)
+		keep_utf8(s, c < 0xdc00 || c > 0xdfff ? c : 0xfffd);
 }
 
 static void on_escape(struct json_scan *s, char c)
@@ -310,6 +320,7 @@ static void on_escape(struct json_scan *s, char c)
 		s->state = BAD;
 		return;
 	}
+	end_surrogate(s);
 	if (s->wanted)
 		keep(s, to[e - from]);
 	s->state = STR;
@@ -343,6 +354,8 @@ static size_t string_run(struct json_scan *s, const char *p, size_t n)
 	while (i < n && p[i] != '"' && p[i] != '\\' && (unsigned char)p[i] >= 0x20)
 		i++;
 	s->total += i;
+	if (i || (i < n && p[i] == '"'))
+		end_surrogate(s);
 	if (s->wanted) {
 		room = sizeof(s->buf) - s->nbuf;
 		room = room < i ? room : i;

@@ -46,7 +46,7 @@ struct json_val {
 	const char    *str;   /* JSON_STRING: its first bytes, escapes decoded, not terminated */
 	size_t         len;   /* bytes at str */
 	size_t         total; /* bytes the string has, counted with its escapes as written */
-	double         num;   /* JSON_NUM */
+	double         num;   /* JSON_NUM; NAN: too long to say */
 };
 
 typedef void (*json_fn)(void *ctx, int id, const struct json_val *v);

@@ -35,8 +35,9 @@ static int is_plain(uint32_t c)
 {
 	if (c < 0x20 || (c >= 0x7f && c < 0xa0))
 		return 0;
-	return !(c >= 0x202a && c <= 0x202e) && !(c >= 0x2066 && c <= 0x2069) && c != 0x200e && c != 0x200f &&
-	       c != 0x2028 && c != 0x2029;
+	if ((c >= 0x202a && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069) || c == 0x061c)
+		return 0;
+	return c != 0x200e && c != 0x200f && c != 0x2028 && c != 0x2029;
 }
 
 void str_clean(char *dst, size_t size, const char *src, size_t len)

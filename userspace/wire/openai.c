@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
  * OpenAI's chat completions and completions, as llama.cpp, vLLM, SGLang and others speak them. A stream is server-sent
- * events, one JSON text each, ended by "[DONE]"; usage comes in an event of its own, with empty `choices`, if the client
- * asked for it. llama.cpp adds `timings` to the last event whether asked or not.
+ * events, one JSON text each, ended by "[DONE]"; usage comes in an event of its own, with empty `choices`, if the
+ * client asked for it. llama.cpp adds `timings` to the last event whether asked or not.
  */
 #include "userspace/wire/wire.h"
 
@@ -23,7 +23,9 @@ static const struct json_path request_paths[] = {
 	{ "usage.prompt_tokens", WF_PROMPT },                               \
 	{ "usage.completion_tokens", WF_COMPLETION },                       \
 	{ "usage.prompt_tokens_details.cached_tokens", WF_CACHED },         \
-	{ "timings.cache_n", WF_CACHED }
+	{ "timings.cache_n", WF_CACHED },                                   \
+	{ "timings.prompt_n", WF_PROMPT_NEW },                              \
+	{ "timings.predicted_n", WF_COMPLETION }
 
 static const struct json_path chat_paths[] = {
 	COMMON,

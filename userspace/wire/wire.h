@@ -3,7 +3,7 @@
  * From the body of an exchange to what happened to a query: the arrow struct wire_ev, and the dialects.
  *
  * A dialect is a table: the paths it answers on, and where in the JSON of its events the things are that a query is
- * made of. The framing (one JSON text, or server-sent events) and the counting are the same for all and live in wire.c.
+ * made of. The framing (one JSON text, or server-sent events: text.c) and the counting (fields.c) are the same for all.
  * To add one: a file with a struct wire_ops, and a row in registry.c.
  */
 #ifndef IPW_WIRE_H
@@ -26,7 +26,7 @@ enum wire_kind {
 	WIRE_FINISH   = 7,  /* the server says that generation ended; ts_ns: entry of the send */
 	WIRE_ERROR    = 8,  /* the server says that it failed */
 	WIRE_TROUBLE  = 9,  /* n: enum wire_trouble; bits */
-	WIRE_OVER     = 10, /* n: enum http_over; ts_ns: when that was noticed; end_ns: return of the last send, 0 if none */
+	WIRE_OVER     = 10, /* n: enum http_over; ts_ns: when that was noticed; end_ns: return of the last send, or 0 */
 };
 
 enum wire_trouble {
@@ -75,6 +75,7 @@ enum wire_field {
 	WF_FINISH,      /* string or true: generation ended */
 	WF_ERROR,       /* anything but null and false: the server failed */
 	WF_PROMPT,      /* number: prompt tokens, cached ones included */
+	WF_PROMPT_NEW,  /* number: prompt tokens that were computed; for who does not say WF_PROMPT */
 	WF_CACHED,      /* number */
 	WF_COMPLETION,  /* number: tokens generated so far, or in all */
 	WF_STREAM,      /* in a request, bool */
@@ -86,15 +87,17 @@ struct wire_fields {
 	uint8_t  finish, error;
 	uint8_t  part_said;  /* of the choice being read */
 	uint8_t  several;    /* of a choice that is not the first */
+	uint8_t  choice;     /* there is a choice */
 	int8_t   stream;
 	struct wire_usage usage;
+	int64_t  prompt_new; /* -1: not said */
 	char     model[128];
 };
 
 struct wire_ops {
 	const char *name, *doc;
-	const char *const *paths; /* ends of the request path, NULL-terminated; the longest match of all dialects wins */
-	const char *sniff;        /* text near the start of an answer by which it is known when its request was not seen */
+	const char *const *paths; /* ends of the request path, NULL-terminated; the longest match of all wins */
+	const char *sniff;        /* text near the start of an answer that tells it when its request was not seen */
 	const struct json_path *request, *answer;
 	size_t nrequest, nanswer;
 	/* Mends what the table cannot say; may be NULL. */
@@ -125,7 +128,8 @@ struct wire {
 	char       *tail;                  /* after a gap: the last bytes */
 	uint32_t    ntail, nguess;         /* nguess: kept before the piece that wire_guess() was given last */
 	uint8_t     framing, line, nname, cr;
-	uint8_t     finished, over, requested, has_model, scanning, several, guess_gap;
+	uint8_t     trouble;               /* enum wire_trouble, as far as it was said */
+	uint8_t     finished, over, requested, has_model, scanning, several, guess_gap, gap, usage_apart, torn, says;
 	int         status;                /* of the answer */
 	char        name[8];               /* of the SSE field being read */
 };
@@ -153,6 +157,7 @@ void wire_request_body(struct wire *w, const char *p, size_t n);
 void wire_request_end(struct wire *w, uint64_t ts_ns);
 void wire_response(struct wire *w, const struct http_head *h, const struct bytes *b);
 void wire_response_body(struct wire *w, const char *p, size_t n, const struct bytes *b);
+/* Says each trouble once. */
 void wire_trouble(struct wire *w, enum wire_trouble t, uint64_t ts_ns);
 void wire_over(struct wire *w, enum http_over how, uint64_t enter_ns, uint64_t ret_ns);
 

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * A file that calls itself a recording, replayed into a pipeline as `report` does it. First as it is; then with the
+ * checksums of its blocks put right, or nothing behind them would ever be reached.
+ */
+#include <stdlib.h>
+#include <string.h>
+#include <zlib.h>
+
+#include "userspace/pipeline.h"
+#include "userspace/replay.h"
+#include "userspace/sink/recording.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void on_wire(void *ctx, const struct wire_ev *e)
+{
+	pipeline_wire(ctx, e);
+}
+
+static void on_activity(void *ctx, const struct activity *a)
+{
+	pipeline_activity(ctx, a);
+}
+
+static void on_sample(void *ctx, const struct sample *m)
+{
+	pipeline_sample(ctx, m);
+}
+
+static void on_gpu(void *ctx, const struct gpu_share *g)
+{
+	pipeline_gpu(ctx, g);
+}
+
+static void on_hole(void *ctx)
+{
+	struct pipeline *p = ctx;
+
+	pipeline_lost(p, p->timeline.last.t_ns);
+}
+
+static const struct replay_ops ops = {
+	.wire = on_wire, .activity = on_activity, .sample = on_sample, .gpu = on_gpu, .hole = on_hole,
+};
+
+static void play(struct replay *r, const struct idle *idle, struct idle *floor)
+{
+	static struct pipeline p;
+	int err = pipeline_init(&p, &r->run, r->meters, r->nmeter, idle, NULL, 0);
+
+	if (!err) {
+		replay_play(r, &ops, &p);
+		pipeline_close(&p, &r->end);
+		memcpy(floor, p.attrib.idle, (size_t)r->nmeter * sizeof(*floor));
+	}
+	pipeline_release(&p);
+}
+
+static void report(const uint8_t *data, size_t size)
+{
+	static struct idle floor[CHANNEL_MAX], again[CHANNEL_MAX];
+	static struct replay r;
+
+	if (replay_open_mem(&r, (const char *)data, size))
+		return;
+	play(&r, r.idle, floor);
+	play(&r, floor, again);
+	replay_close(&r);
+}
+
+/* Whatever looks like a block gets the checksum that it should have. */
+static void mend(uint8_t *p, size_t size)
+{
+	struct rec_block b;
+	size_t at = sizeof(struct rec_file);
+
+	while (at + sizeof(b) <= size) {
+		memcpy(&b, p + at, sizeof(b));
+		if (b.magic != REC_BLOCK_MAGIC || b.len > size - at - sizeof(b)) {
+			at++;
+			continue;
+		}
+		b.crc = (uint32_t)crc32(b.seq, p + at + sizeof(b), b.len);
+		memcpy(p + at, &b, sizeof(b));
+		at += sizeof(b) + b.len;
+	}
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	uint8_t *copy;
+
+	report(data, size);
+	copy = malloc(size ? size : 1);
+	if (!copy)
+		return 0;
+	if (size)
+		memcpy(copy, data, size);
+	mend(copy, size);
+	report(copy, size);
+	free(copy);
+	return 0;
+}

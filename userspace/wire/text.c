@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* The text of a body: JSON, of which the middle may be missing, alone or in server-sent events. */
+#include "userspace/wire/internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* --- JSON --------------------------------------------------------------------------------------------------------- */
+
+void wire_scan(struct wire *w, const struct json_tree *t)
+{
+	json_init(&w->scan, t, wire_field_in, w);
+	w->scanning = 1;
+}
+
+void wire_scan_gap(struct wire *w)
+{
+	w->scanning = 0;
+	w->gap = 1;
+	w->ntail = 0;
+	if (!w->tail)
+		w->tail = malloc(WIRE_TAIL);
+}
+
+static void tail_keep(struct wire *w, const char *p, size_t n)
+{
+	size_t drop;
+
+	if (!w->tail)
+		return;
+	if (n >= WIRE_TAIL) {
+		p += n - WIRE_TAIL;
+		n = WIRE_TAIL;
+	}
+	drop = w->ntail + n > WIRE_TAIL ? w->ntail + n - WIRE_TAIL : 0;
+	memmove(w->tail, w->tail + drop, w->ntail - drop);
+	w->ntail -= (uint32_t)drop;
+	memcpy(w->tail + w->ntail, p, n);
+	w->ntail += (uint32_t)n;
+}
+
+void wire_scan_feed(struct wire *w, const char *p, size_t n)
+{
+	if (w->scanning)
+		json_feed(&w->scan, p, n);
+	else
+		tail_keep(w, p, n);
+}
+
+int wire_scan_end(struct wire *w, int whole)
+{
+	size_t from;
+
+	if (w->scanning)
+		return json_end(&w->scan);
+	from = whole && w->tail ? json_tail_start(w->tail, w->ntail) : w->ntail;
+	if (from < w->ntail) {
+		json_init_members(&w->scan, w->scan.tree, wire_field_in, w);
+		json_feed(&w->scan, w->tail + from, w->ntail - from);
+	}
+	free(w->tail);
+	w->tail = NULL;
+	w->ntail = 0;
+	return 0;
+}
+
+/* --- server-sent events (WHATWG HTML, 9.2.6) ---------------------------------------------------------------------- */
+
+enum line { LINE_NAME, LINE_SPACE, LINE_DATA, LINE_SKIP, LINE_LOST };
+
+void wire_sse(struct wire *w)
+{
+	w->line = LINE_NAME;
+	w->nname = 0;
+	wire_scan(w, w->answer);
+}
+
+static void sse_event(struct wire *w)
+{
+	wire_fields_out(w);
+	wire_scan(w, w->answer);
+}
+
+/* "[DONE]" and keep-alives are no JSON and mean nothing here; an event may have several data lines. */
+void wire_sse_line_end(struct wire *w, int whole)
+{
+	if (!w->scanning) {
+		/* What was read before the gap, and what is read after it, may be of two events. */
+		w->torn = w->f.choice = 1;
+		wire_fields_out(w);
+		wire_scan_end(w, whole);
+		w->f.choice = 1;
+		sse_event(w);
+		w->torn = 0;
+	} else if (w->line == LINE_DATA) {
+		if (!json_end(&w->scan))
+			sse_event(w);
+		else
+			json_feed(&w->scan, "\n", 1);
+	} else if (w->line == LINE_NAME && !w->nname) {
+		wire_fields_init(&w->f);
+		wire_scan(w, w->answer);
+	}
+	w->line = LINE_NAME;
+	w->nname = 0;
+}
+
+static void sse_name(struct wire *w, char c)
+{
+	if (c == ':') {
+		w->line = w->nname == 4 && !memcmp(w->name, "data", 4) ? LINE_SPACE : LINE_SKIP;
+	} else if (w->nname < sizeof(w->name)) {
+		w->name[w->nname++] = c;
+	}
+}
+
+void wire_sse_feed(struct wire *w, const char *p, size_t n)
+{
+	const char *end = p + n, *stop;
+
+	while (p < end) {
+		if (*p == '\n' || *p == '\r') {
+			if (*p == '\r' || !w->cr)
+				wire_sse_line_end(w, 1);
+			w->cr = *p++ == '\r';
+			continue;
+		}
+		w->cr = 0;
+		if (w->line == LINE_NAME) {
+			sse_name(w, *p++);
+		} else if (w->line == LINE_SPACE) {
+			p += *p == ' ';
+			w->line = LINE_DATA;
+		} else {
+			for (stop = p; stop < end && *stop != '\n' && *stop != '\r'; stop++)
+				;
+			if (w->line != LINE_SKIP)
+				wire_scan_feed(w, p, (size_t)(stop - p));
+			p = stop;
+		}
+	}
+}
+
+/* What was read of the event before the gap stands. */
+void wire_sse_gap(struct wire *w)
+{
+	wire_scan_gap(w);
+	w->line = LINE_LOST;
+}

@@ -44,6 +44,7 @@ STUB_SRC := $(wildcard tests/lib/*_stub*.c)
 STUB_SO  := $(STUB_SRC:%.c=$(O)/%.so)
 HELP_SRC := $(filter-out $(STUB_SRC),$(wildcard tests/lib/*.c))
 HELP_BIN := $(HELP_SRC:%.c=$(O)/%)
+BENCH_BIN := $(patsubst %.c,$(O)/%,$(wildcard tests/bench/*.c))
 
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -110,8 +111,12 @@ $(O)/tests/fuzz/%: tests/fuzz/%.c $(O)/fuzz/libipw.a
 
 fuzz: $(FUZZ_BIN)
 
-bench: all tests
-	$(Q)tests/bench/run
+# BENCH="--quick cpu memory": some rows, in a hurry; see tests/bench/run --help.
+$(O)/tests/bench/%: $(O)/tests/bench/%.o
+	$(call say,LINK,$@)$(CC) $(ALL_LDFLAGS) -o $@ $^
+
+bench: all $(BENCH_BIN)
+	$(Q)IPW_BUILD=$(O) tests/bench/run $(BENCH)
 
 # ---------------------------------------------------------------------------------------------------------------------
 
@@ -125,4 +130,4 @@ uninstall:
 clean:
 	rm -rf $(O)
 
--include $(OBJ:.o=.d) $(O)/userspace/main.d $(BPF_OBJ:.o=.d) $(UNIT_BIN:=.d) $(HELP_BIN:=.d) $(STUB_SO:.so=.d) $(FUZZ_BIN:=.d) $(FUZZ_OBJ:.o=.d)
+-include $(OBJ:.o=.d) $(O)/userspace/main.d $(BPF_OBJ:.o=.d) $(UNIT_BIN:=.d) $(HELP_BIN:=.d) $(BENCH_BIN:=.d) $(STUB_SO:.so=.d) $(FUZZ_BIN:=.d) $(FUZZ_OBJ:.o=.d)

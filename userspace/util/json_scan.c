@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include "userspace/util/json_scan.h"
 
+#include <endian.h>
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
@@ -106,11 +107,16 @@ static int in_array(const struct json_scan *s)
 	return s->depth && s->depth <= JSON_DEPTH && (s->arrays >> (s->depth - 1) & 1);
 }
 
+static int is_wanted(const struct json_scan *s)
+{
+	return s->cur >= 0 && s->tree->node[s->cur].id >= 0;
+}
+
 static void report(struct json_scan *s, enum json_type type, double num)
 {
 	struct json_val v = { .type = type, .str = s->buf, .len = s->nbuf, .total = s->total, .num = num };
 
-	if (s->cur >= 0 && s->tree->node[s->cur].id >= 0)
+	if (is_wanted(s))
 		s->fn(s->ctx, s->tree->node[s->cur].id, &v);
 }
 
@@ -149,7 +155,7 @@ static void close_container(struct json_scan *s, char c)
 static void begin_string(struct json_scan *s, int is_key)
 {
 	s->is_key = (uint8_t)is_key;
-	s->wanted = is_key || (s->cur >= 0 && s->tree->node[s->cur].id >= 0);
+	s->wanted = is_key || is_wanted(s);
 	s->nbuf = 0;
 	s->total = 0;
 	s->high = 0;
@@ -175,6 +181,17 @@ static void end_string(struct json_scan *s)
 	}
 }
 
+/* Most numbers are a few digits. A longer one than JSON_STR was not kept whole. */
+static double number(const char *p, size_t n)
+{
+	uint32_t v = 0;
+	size_t i;
+
+	for (i = 0; i < n && i < 9 && p[i] >= '0' && p[i] <= '9'; i++)
+		v = 10 * v + (uint32_t)(p[i] - '0');
+	return i == n ? v : n < JSON_STR ? strtod(p, NULL) : NAN;
+}
+
 /* A scalar without quotes has met its end; the byte after it is not consumed. */
 static void end_bare(struct json_scan *s)
 {
@@ -189,7 +206,8 @@ static void end_bare(struct json_scan *s)
 	num[n] = 0;
 	value_ended(s);
 	if (s->buf[0] == '-' || (s->buf[0] >= '0' && s->buf[0] <= '9')) {
-		report(s, JSON_NUM, n < JSON_STR ? strtod(num, NULL) : NAN); /* a longer one was not kept whole */
+		if (is_wanted(s))
+			report(s, JSON_NUM, number(num, n));
 		return;
 	}
 	for (i = 0; i < 3; i++)
@@ -200,65 +218,87 @@ static void end_bare(struct json_scan *s)
 	s->state = BAD;
 }
 
-static int is_space(char c)
-{
-	return c == ' ' || c == '\n' || c == '\r' || c == '\t';
-}
-
 static int is_bare(char c)
 {
 	return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || c == '-' || c == '+' || c == '.' || c == 'E';
 }
 
+/* Returns bytes consumed. */
+static size_t bare_run(struct json_scan *s, const char *p, size_t n)
+{
+	size_t i;
+
+	for (i = 0; i < n && is_bare(p[i]); i++)
+		keep(s, p[i]);
+	if (i < n)
+		end_bare(s);
+	return i;
+}
+
 static void on_value(struct json_scan *s, char c)
 {
-	if (is_space(c))
-		return;
-	if (c == '"') {
+	switch (c) {
+	case '"':
 		begin_string(s, 0);
-	} else if (c == '{' || c == '[') {
+		return;
+	case '{':
+	case '[':
 		open_container(s, c == '[');
-	} else if (c == ']' && in_array(s)) {
+		return;
+	case ' ':
+	case '\n':
+	case '\r':
+	case '\t':
+		return;
+	}
+	if (c == ']' && in_array(s)) {
 		close_container(s, c);
 	} else if (is_bare(c)) {
 		s->nbuf = 0;
-		keep(s, c);
 		s->state = WORD;
+		keep(s, c);
 	} else {
 		s->state = BAD;
 	}
 }
 
-/* Where a value, key or bracket may stand. */
-static void on_structure(struct json_scan *s, char c)
+static void on_key(struct json_scan *s, char c)
 {
-	if (is_space(c))
-		return;
-	switch (s->state) {
-	case KEY:
-		if (c == '"')
-			begin_string(s, 1);
-		else if (c == '}')
-			close_container(s, c);
-		else
-			s->state = BAD;
-		return;
-	case COLON:
-		s->state = c == ':' ? VALUE : BAD;
-		return;
-	case AFTER:
-		if (c == ',') {
-			s->state = in_array(s) ? VALUE : KEY;
-			s->cur = in_array(s) ? node_child(s->tree, s->at[s->depth], "[]", 2) : -1;
-		} else if (c == '}' || c == ']') {
-			close_container(s, c);
-		} else {
-			s->state = BAD;
-		}
-		return;
-	default: /* DONE: nothing but space may follow */
+	if (c == '"')
+		begin_string(s, 1);
+	else if (c == '}')
+		close_container(s, c);
+	else
+		s->state = BAD;
+}
+
+static void on_after(struct json_scan *s, char c)
+{
+	int array = in_array(s);
+
+	if (c == ',') {
+		s->state = array ? VALUE : KEY;
+		s->cur = array ? node_child(s->tree, s->at[s->depth], "[]", 2) : -1;
+	} else if (c == '}' || c == ']') {
+		close_container(s, c);
+	} else {
 		s->state = BAD;
 	}
+}
+
+/* Where a key, colon, comma or bracket may stand, and space. After the end (DONE) nothing but space may follow. */
+static void on_structure(struct json_scan *s, char c)
+{
+	if (c == ' ' || c == '\n' || c == '\r' || c == '\t')
+		return;
+	if (s->state == AFTER)
+		on_after(s, c);
+	else if (s->state == COLON)
+		s->state = c == ':' ? VALUE : BAD;
+	else if (s->state == KEY)
+		on_key(s, c);
+	else
+		s->state = BAD;
 }
 
 static void keep_utf8(struct json_scan *s, uint32_t c)
@@ -346,13 +386,55 @@ static void on_hex(struct json_scan *s, char c)
 	on_code_unit(s);
 }
 
+/* Where the first byte of p is that is no plain one: a quote, a backslash or a control character; n if all are plain. */
+static size_t plain_run(const char *p, size_t n)
+{
+	const uint64_t each = ~0ull / 255;
+	uint64_t w, quote, slash, stop;
+	size_t i;
+
+	/* Eight at a time: of the bytes whose top bit is set in `stop`, the lowest is one (the others may be borrow). */
+	for (i = 0; i + sizeof(w) <= n; i += sizeof(w)) {
+		memcpy(&w, p + i, sizeof(w));
+		w = le64toh(w);
+		quote = w ^ each * '"';
+		slash = w ^ each * '\\';
+		stop = (((w - each * 0x20) & ~w) | ((quote - each) & ~quote) | ((slash - each) & ~slash)) & each * 0x80;
+		if (stop)
+			return i + (size_t)__builtin_ctzll(stop) / 8;
+	}
+	while (i < n && p[i] != '"' && p[i] != '\\' && (unsigned char)p[i] >= 0x20)
+		i++;
+	return i;
+}
+
+/*
+ * At a quote: a string that is all there, with no escape in it, as nearly all are, is not copied. Returns bytes consumed,
+ * 0 if it is no such one.
+ */
+static size_t whole_string(struct json_scan *s, const char *p, size_t n)
+{
+	struct json_val v = { .type = JSON_STRING, .str = p + 1, .total = plain_run(p + 1, n - 1) };
+
+	if (v.total + 2 > n || p[v.total + 1] != '"')
+		return 0;
+	if (s->state == KEY) {
+		s->cur = node_child(s->tree, s->at[s->depth], v.str, v.total < JSON_STR ? v.total : JSON_STR);
+		s->state = COLON;
+	} else {
+		v.len = v.total < JSON_STR ? v.total : JSON_STR;
+		if (is_wanted(s))
+			s->fn(s->ctx, s->tree->node[s->cur].id, &v);
+		value_ended(s);
+	}
+	return v.total + 2;
+}
+
 /* Runs of plain bytes in a string are most of every text, so they get a loop of their own. Returns bytes consumed. */
 static size_t string_run(struct json_scan *s, const char *p, size_t n)
 {
-	size_t i = 0, room;
+	size_t i = plain_run(p, n), room;
 
-	while (i < n && p[i] != '"' && p[i] != '\\' && (unsigned char)p[i] >= 0x20)
-		i++;
 	s->total += i;
 	if (i || (i < n && p[i] == '"'))
 		end_surrogate(s);
@@ -392,7 +474,7 @@ static void on_deep(struct json_scan *s, char c)
 
 void json_feed(struct json_scan *s, const char *p, size_t n)
 {
-	size_t i = 0;
+	size_t i = 0, whole;
 
 	while (i < n && s->state != BAD) {
 		switch (s->state) {
@@ -406,14 +488,13 @@ void json_feed(struct json_scan *s, const char *p, size_t n)
 			on_hex(s, p[i++]);
 			break;
 		case WORD:
-			if (is_bare(p[i]))
-				keep(s, p[i++]);
-			else
-				end_bare(s);
+			i += bare_run(s, p + i, n - i);
 			break;
 		default:
 			if (s->depth > JSON_DEPTH)
 				on_deep(s, p[i++]);
+			else if (p[i] == '"' && s->state <= KEY && (whole = whole_string(s, p + i, n - i)))
+				i += whole;
 			else if (s->state == VALUE)
 				on_value(s, p[i++]);
 			else

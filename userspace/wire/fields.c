@@ -128,11 +128,12 @@ static void on_part(struct wire_fields *f)
 
 void wire_field_in(void *ctx, int id, const struct json_val *v)
 {
-	struct wire_fields *f = &((struct wire *)ctx)->f;
+	struct wire *w = ctx;
+	struct wire_fields *f = &w->f;
 
 	switch (id) {
 	case WF_MODEL:
-		if (v->type == JSON_STRING)
+		if (v->type == JSON_STRING && !w->has_model)
 			str_clean(f->model, sizeof(f->model), v->str, v->len);
 		break;
 	case WF_TEXT:

@@ -114,6 +114,15 @@ static void sse_name(struct wire *w, char c)
 	}
 }
 
+static const char *line_end(const char *p, const char *end)
+{
+	const char *nl = memchr(p, '\n', (size_t)(end - p)), *cr;
+
+	end = nl ? nl : end;
+	cr = memchr(p, '\r', (size_t)(end - p));
+	return cr ? cr : end;
+}
+
 void wire_sse_feed(struct wire *w, const char *p, size_t n)
 {
 	const char *end = p + n, *stop;
@@ -132,8 +141,7 @@ void wire_sse_feed(struct wire *w, const char *p, size_t n)
 			p += *p == ' ';
 			w->line = LINE_DATA;
 		} else {
-			for (stop = p; stop < end && *stop != '\n' && *stop != '\r'; stop++)
-				;
+			stop = line_end(p, end);
 			if (w->line != LINE_SKIP)
 				wire_scan_feed(w, p, (size_t)(stop - p));
 			p = stop;

@@ -311,6 +311,7 @@ int live_add(struct live *l, uint32_t tgid, uint32_t slot)
 {
 	struct ev_target t = { .slot = slot };
 
+	l->skel->bss->hints[tgid & (sizeof(l->skel->bss->hints) - 1)] = 1;
 	/* One that its parent's fork has already put there stays as it is. */
 	if (bpf_map_update_elem(bpf_map__fd(l->skel->maps.targets), &tgid, &t, BPF_NOEXIST) && errno != EEXIST)
 		return -errno;

@@ -21,52 +21,6 @@ enum {
 	BAD,
 };
 
-/* --- the tree of wanted paths ------------------------------------------------------------------------------------- */
-
-static int tree_child(struct json_tree *t, int parent, const char *key, size_t len)
-{
-	struct json_node *n;
-	int i;
-
-	for (i = t->node[parent].child; i >= 0; i = t->node[i].next)
-		if (t->node[i].len == len && !memcmp(t->node[i].key, key, len))
-			return i;
-	if (t->n == JSON_NODES || len >= JSON_KEY)
-		return -1;
-	n = &t->node[t->n];
-	*n = (struct json_node){ .key = key, .len = (uint8_t)len, .child = -1, .next = t->node[parent].child,
-				 .id = -1 };
-	t->node[parent].child = (int8_t)t->n;
-	return t->n++;
-}
-
-/* Length of the step at p: a key up to '.' or '[', or "[]". */
-static size_t step_len(const char *p)
-{
-	return p[0] == '[' ? 2 : strcspn(p, ".[");
-}
-
-int json_tree_init(struct json_tree *t, const struct json_path *paths, size_t n)
-{
-	const char *p;
-	size_t i, len;
-	int at;
-
-	t->n = 1;
-	t->node[0] = (struct json_node){ .key = "", .child = -1, .next = -1, .id = -1 };
-	for (i = 0; i < n; i++) {
-		for (at = 0, p = paths[i].path; *p; p += len) {
-			p += *p == '.';
-			len = step_len(p);
-			at = tree_child(t, at, p, len);
-			if (at < 0)
-				return -E2BIG;
-		}
-		t->node[at].id = (int16_t)paths[i].id;
-	}
-	return 0;
-}
-
 static int8_t node_child(const struct json_tree *t, int8_t parent, const char *key, size_t len)
 {
 	int8_t i;
@@ -78,8 +32,6 @@ static int8_t node_child(const struct json_tree *t, int8_t parent, const char *k
 			return i;
 	return -1;
 }
-
-/* --- the scanner -------------------------------------------------------------------------------------------------- */
 
 void json_init(struct json_scan *s, const struct json_tree *tree, json_fn fn, void *ctx)
 {
@@ -386,14 +338,14 @@ static void on_hex(struct json_scan *s, char c)
 	on_code_unit(s);
 }
 
-/* Where the first byte of p is that is no plain one: a quote, a backslash or a control character; n if all are plain. */
+/* Where the first byte of p is that is not plain: a quote, a backslash, a control character; n if all are plain. */
 static size_t plain_run(const char *p, size_t n)
 {
 	const uint64_t each = ~0ull / 255;
 	uint64_t w, quote, slash, stop;
 	size_t i;
 
-	/* Eight at a time: of the bytes whose top bit is set in `stop`, the lowest is one (the others may be borrow). */
+	/* Eight at a time. Of the bytes whose top bit is set in `stop` the lowest is one; the others may be borrow. */
 	for (i = 0; i + sizeof(w) <= n; i += sizeof(w)) {
 		memcpy(&w, p + i, sizeof(w));
 		w = le64toh(w);
@@ -409,8 +361,8 @@ static size_t plain_run(const char *p, size_t n)
 }
 
 /*
- * At a quote: a string that is all there, with no escape in it, as nearly all are, is not copied. Returns bytes consumed,
- * 0 if it is no such one.
+ * At a quote: a string that is all there, with no escape in it, as nearly all are, is not copied. Returns bytes
+ * consumed, 0 if it is no such one.
  */
 static size_t whole_string(struct json_scan *s, const char *p, size_t n)
 {
@@ -508,48 +460,4 @@ int json_end(struct json_scan *s)
 	if (s->state == WORD && !s->depth)
 		end_bare(s);
 	return s->state == DONE ? 0 : -EBADMSG;
-}
-
-/* --- the end of a text whose beginning is lost -------------------------------------------------------------------- */
-
-/* p[i] closes a string: the index of the quote that opens it, or n when it is not in p. */
-static size_t string_open(const char *p, size_t i, size_t n)
-{
-	size_t slashes;
-
-	while (i-- > 0) {
-		if (p[i] != '"')
-			continue;
-		for (slashes = 0; slashes < i && p[i - 1 - slashes] == '\\'; slashes++)
-			;
-		if (slashes == i)
-			break; /* what stood before it is not known */
-		if (slashes % 2 == 0)
-			return i;
-	}
-	return n;
-}
-
-size_t json_tail_start(const char *p, size_t n)
-{
-	size_t i = n, start = n;
-	long depth = 0;
-
-	while (i-- > 0) {
-		if (p[i] == '"') {
-			i = string_open(p, i, n);
-			if (i == n)
-				break;
-		} else if (p[i] == '}' || p[i] == ']') {
-			depth++;
-		} else if (p[i] == '{' || p[i] == '[') {
-			if (--depth <= 0) {
-				start = p[i] == '{' && !depth ? i + 1 : start;
-				break;
-			}
-		} else if (p[i] == ',' && depth == 1) {
-			start = i + 1;
-		}
-	}
-	return start;
 }

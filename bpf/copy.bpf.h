@@ -82,6 +82,11 @@ static __always_inline void copy_msg(struct scratch *b, const struct msg *m, __u
 {
 	struct walk w = { .b = b, .m = *m, .total = total, .head_end = total, .tail_from = total };
 
+	if (!m->nr && total <= EV_COPY_MAX) {
+		b->d.head = copy_part(b, 0, m->base, total) ? 0 : total;
+		b->d.tail = 0;
+		return;
+	}
 	if (total > EV_COPY_MAX) {
 		w.head_end = EV_HEAD_MAX;
 		w.tail_from = total - EV_TAIL_MAX;

@@ -12,14 +12,14 @@
 
 extern int bpf_dynptr_from_skb(struct sk_buff *skb, __u64 flags, struct bpf_dynptr *ptr) __ksym __weak;
 
-/* A send call under way in this thread. */
+/* A send call under way in this thread, which is one of a target. */
 struct send {
-	__u64 sk;
+	__u64 sk;    /* 0: none */
 	__u64 enter_ns;
 	__u64 left;  /* what the caller still wanted to send when last seen */
 	struct msg m;
 	__u32 seq;
-	__u32 pad;
+	__u32 slot;  /* of the target */
 };
 
 struct {
@@ -95,21 +95,40 @@ static __always_inline void msg_of_iter(struct msg *m, const struct iov_iter *it
 	}
 }
 
+/* Of the thread that runs; NULL: it is not a target's, or there is no memory. Once made it says the slot by itself. */
+static __always_inline struct send *send_current(void)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
+	struct ev_target *t;
+	struct send *s;
+
+	if (!*hint_of(tgid))
+		return NULL;
+	s = bpf_task_storage_get(&sends, task, NULL, 0);
+	if (s)
+		return s;
+	t = target_of(tgid);
+	if (!t)
+		return NULL;
+	s = bpf_task_storage_get(&sends, task, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	if (s)
+		s->slot = t->slot;
+	else
+		count(EV_LOST_STATE);
+	return s;
+}
+
 /* Fires for every turn of tcp_sendmsg's loop; only the first has the whole message. */
 SEC("tp_btf/tcp_sendmsg_locked")
 int BPF_PROG(tp_send_start, struct sock *sk, struct msghdr *msg, struct sk_buff *skb, int size_goal)
 {
+	struct send *s = send_current();
 	struct tcp_sock *tp;
-	struct send *s;
 	__u64 left;
 
-	if (!target_current())
+	if (!s)
 		return 0;
-	s = bpf_task_storage_get(&sends, bpf_get_current_task_btf(), NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
-	if (!s) {
-		count(EV_LOST_STATE);
-		return 0;
-	}
 	left = msg->msg_iter.count;
 	if (s->sk == (__u64)sk && left < s->left) {
 		s->left = left;
@@ -145,23 +164,21 @@ static __always_inline bool sock_fill(struct ev_sock *s, struct sock *sk)
 SEC("tp_btf/sock_send_length")
 int BPF_PROG(tp_send_end, struct sock *sk, int ret, int flags)
 {
-	struct ev_target *t = target_current();
+	struct send *s = send_current();
 	struct scratch *b;
-	struct send *s;
 	__u32 zero = 0;
 
-	if (!t || !sock_is_tcp(sk) || ret == -EAGAIN)
+	if (!s || !sock_is_tcp(sk) || ret == -EAGAIN)
 		return 0;
 	b = bpf_map_lookup_elem(&send_scratch, &zero);
-	s = bpf_task_storage_get(&sends, bpf_get_current_task_btf(), NULL, 0);
 	if (!b || !sock_fill(&b->d.s, sk))
 		return 0;
 	b->d.head = b->d.tail = 0;
 	b->d.ret = ret;
-	hdr_fill(&b->d.h, EV_SEND, t->slot, sizeof(b->d));
+	hdr_fill(&b->d.h, EV_SEND, s->slot, sizeof(b->d));
 	b->d.enter_ns = b->d.h.ts_ns;
 	b->d.seq = 0;
-	if (s && s->sk == (__u64)sk) {
+	if (s->sk == (__u64)sk) {
 		s->sk = 0;
 		b->d.enter_ns = s->enter_ns;
 		b->d.seq = s->seq;

@@ -28,12 +28,16 @@ int BPF_PROG(sched_switch, bool preempt, struct task_struct *prev, struct task_s
 	__u32 zero = 0;
 	struct ev_cpu *c = bpf_map_lookup_elem(&cpus, &zero);
 	struct ev_target *t = NULL;
-	__u64 now = bpf_ktime_get_ns();
+	__u64 now;
 
 	if (!c)
 		return 0;
 	if (next->pid)
 		t = target_of(next->tgid);
+	/* From one process that is not traced to another nothing changes: their time is summed as one. */
+	if (c->busy && !c->slot && next->pid && !t)
+		return 0;
+	now = bpf_ktime_get_ns();
 	c->begin++;
 	barrier();
 	if (c->busy && c->last_ns)

@@ -24,6 +24,7 @@ int BPF_PROG(task_fork, struct task_struct *parent, struct task_struct *child)
 	if (!t || child->tgid == parent->tgid)
 		return 0;
 	mine.slot = t->slot;
+	*hint_of(tgid) = 1;
 	if (bpf_map_update_elem(&targets, &tgid, &mine, BPF_ANY))
 		count(EV_LOST_STATE);
 	task_event(EV_FORK, parent->tgid, t, tgid, child);

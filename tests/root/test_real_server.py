@@ -73,7 +73,7 @@ def lone(net, streamed, path="/v1/chat/completions"):
 def times(pairs, what, chat):
     """
     Medians: TTFT against the server's prompt_ms and the client's clock, decode against predicted_ms. The server begins
-    to count prompt_ms when it has applied the chat template, which takes it some 3 ms: so of a chat that is a lower end.
+    to count prompt_ms when it has applied the chat template, which takes some 3 ms: of a chat that is a lower end.
     """
     def median(name, f):
         d = statistics.median(f(o, c) for o, c in pairs)

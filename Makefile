@@ -23,11 +23,17 @@ ARCH    := $(shell uname -m | sed 's/x86_64/x86/; s/aarch64/arm64/')
 Q       := $(if $(filter 1,$(V)),,@)
 say      = $(if $(filter 1,$(V)),,@printf '  %-7s %s\n' $(1) $(2);)
 
+# Content codings beside gzip; what is not installed is left out, and `ipw-trace list` says what there is.
+CODINGS     := $(shell pkg-config --exists libzstd 2>/dev/null && echo -DHAVE_ZSTD) \
+	       $(shell pkg-config --exists libbrotlidec 2>/dev/null && echo -DHAVE_BROTLI)
+CODING_LIBS := $(if $(findstring ZSTD,$(CODINGS)),-lzstd) $(if $(findstring BROTLI,$(CODINGS)),-lbrotlidec)
+
 SANFLAGS    := $(if $(filter 1,$(SAN)),-fsanitize=address -fsanitize=undefined -fno-sanitize-recover=all -fno-omit-frame-pointer)
-ALL_CFLAGS  := -std=gnu11 -D_GNU_SOURCE -DIPW_VERSION='"$(VERSION)"' -I. -I$(O) -Wall -Wextra -Wno-unused-parameter \
-	       -Wmissing-prototypes -Wstrict-prototypes -Wshadow -Werror=implicit $(SANFLAGS) $(CFLAGS)
+ALL_CFLAGS  := -std=gnu11 -D_GNU_SOURCE -DIPW_VERSION='"$(VERSION)"' $(CODINGS) -I. -I$(O) -Wall -Wextra \
+	       -Wno-unused-parameter -Wmissing-prototypes -Wstrict-prototypes -Wshadow -Werror=implicit $(SANFLAGS) \
+	       $(CFLAGS)
 ALL_LDFLAGS := $(SANFLAGS) $(LDFLAGS)
-LIBS        := -lbpf -lelf -lz -lcjson -lm -ldl
+LIBS        := -lbpf -lelf $(CODING_LIBS) -lz -lcjson -lm -ldl
 
 BPF_SRC  := $(wildcard bpf/*.bpf.c)
 BPF_OBJ  := $(BPF_SRC:%.c=$(O)/%.o)
@@ -94,7 +100,7 @@ unit: tests
 
 # What the fuzzers test, built once more so that clang instruments it too. An archive: what needs libbpf stays out of it
 # unless a fuzzer asks for it.
-FUZZ_FLAGS := -std=gnu11 -D_GNU_SOURCE -DIPW_VERSION='"$(VERSION)"' -I. -g -O1 -fno-sanitize-recover=all -MMD -MP
+FUZZ_FLAGS := -std=gnu11 -D_GNU_SOURCE $(CODINGS) -DIPW_VERSION='"$(VERSION)"' -I. -g -O1 -fno-sanitize-recover=all -MMD -MP
 FUZZ_OBJ   := $(patsubst %.c,$(O)/fuzz/%.o,$(filter-out userspace/live.c,$(SRC)))
 
 $(O)/fuzz/%.o: %.c
@@ -107,7 +113,7 @@ $(O)/fuzz/libipw.a: $(FUZZ_OBJ)
 $(O)/tests/fuzz/%: tests/fuzz/%.c $(O)/fuzz/libipw.a
 	@mkdir -p $(@D)
 	$(call say,FUZZ,$<)$(CLANG) $(FUZZ_FLAGS) -MF $@.d -fsanitize=fuzzer,address,undefined -o $@ $< \
-		$(O)/fuzz/libipw.a -lz -lcjson -lm -ldl
+		$(O)/fuzz/libipw.a $(CODING_LIBS) -lz -lcjson -lm -ldl
 
 fuzz: $(FUZZ_BIN)
 

@@ -68,6 +68,7 @@ int cmd_list(int argc, char **argv)
 	printf("\ndialects:\n");
 	for (i = 0; dialects[i]; i++)
 		printf("  %-22s %s\n", dialects[i]->name, dialects[i]->doc);
+	printf("  of bodies as they are, or in %s\n", inflate_codings());
 	printf("\nsinks:\n");
 	for (i = 0; sinks[i]; i++)
 		printf("  %-22s %s\n", sinks[i]->name, sinks[i]->doc);

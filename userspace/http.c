@@ -281,7 +281,7 @@ static void start_line(struct http *h, const struct bytes *b, const char *p, siz
 		framing_lost(h, b->dir);
 		return;
 	}
-	s->head->length = -1;
+	s->head->length = s->head->prompt_tokens = s->head->generated_tokens = -1;
 	if (b->dir == CONN_IN ? http_request_line(p, n, s->head) : http_status_line(p, n, s->head)) {
 		s->state = HEADER;
 		h->known = 1;

@@ -28,6 +28,7 @@ struct http_head {
 	char     encoding[32];    /* Content-Encoding */
 	int      status;          /* responses */
 	int64_t  length;          /* Content-Length; -1: not given */
+	int64_t  prompt_tokens, generated_tokens; /* X-Prompt-Tokens, X-Generated-Tokens; -1: not given */
 	uint8_t  chunked, minor, upgrade, expect;
 	uint8_t  bad;             /* a head that two readers could read differently: its framing is not trusted */
 	uint8_t  framing;         /* the header line that was read last says how the body is framed */

@@ -131,14 +131,22 @@ int http_may_start(const char *p, size_t n, enum conn_dir dir, int request)
 	return request && http_is_method(p, sp ? (size_t)(sp - p) : n);
 }
 
-static void content_length(struct http_head *h, const char *v, size_t n)
+/* Digits alone; -1: it is no such number. */
+static int64_t number(const char *v, size_t n)
 {
-	int64_t len = 0;
+	int64_t num = 0;
 	size_t i;
 
-	for (i = 0; i < n && v[i] >= '0' && v[i] <= '9' && len < INT64_MAX / 16; i++)
-		len = 10 * len + (v[i] - '0');
-	if (!n || i < n || (h->length >= 0 && h->length != len))
+	for (i = 0; i < n && v[i] >= '0' && v[i] <= '9' && num < INT64_MAX / 16; i++)
+		num = 10 * num + (v[i] - '0');
+	return n && i == n ? num : -1;
+}
+
+static void content_length(struct http_head *h, const char *v, size_t n)
+{
+	int64_t len = number(v, n);
+
+	if (len < 0 || (h->length >= 0 && h->length != len))
 		h->bad = 1;
 	else
 		h->length = len;
@@ -201,6 +209,10 @@ void http_header_line(struct http_head *h, const char *p, size_t n, int cut)
 		str_clean(h->request_id, sizeof(h->request_id), v, nv);
 	else if (str_ieq(p, nn, "traceparent"))
 		traceparent(h, v, nv);
+	else if (str_ieq(p, nn, "x-prompt-tokens"))
+		h->prompt_tokens = number(v, nv);
+	else if (str_ieq(p, nn, "x-generated-tokens"))
+		h->generated_tokens = number(v, nv);
 	else if (str_ieq(p, nn, "upgrade"))
 		h->upgrade = 1;
 }

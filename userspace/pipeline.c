@@ -56,6 +56,8 @@ static void on_request(void *ctx, struct http_x *x, const struct http_head *h)
 	snprintf(open.request_id, sizeof(open.request_id), "%s", h->request_id);
 	snprintf(open.trace_id, sizeof(open.trace_id), "%s", h->trace_id);
 	wire_begin(x->user, ops, &open, x->start_ns);
+	if (h->encoding[0] && strcmp(h->encoding, "identity"))
+		wire_request_coding(x->user, h->encoding);
 }
 
 static void on_request_body(void *ctx, struct http_x *x, const char *body, size_t n)

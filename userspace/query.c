@@ -153,6 +153,9 @@ void queries_event(struct queries *qs, const struct wire_ev *e)
 	case WIRE_MODEL:
 		snprintf(q->model, sizeof(q->model), "%s", e->str);
 		break;
+	case WIRE_DIALECT:
+		snprintf(q->open.dialect, sizeof(q->open.dialect), "%s", e->str);
+		break;
 	case WIRE_TOKENS:
 		on_tokens(qs, q, e);
 		break;

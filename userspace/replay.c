@@ -221,13 +221,14 @@ static int play_wire(const struct rec_wire *w, const struct replay_ops *ops, voi
 {
 	size_t tail = w->r.len - offsetof(struct rec_wire, usage);
 	struct wire_ev e = { .kind = (uint32_t)w->r.type - REC_WIRE, .n = w->r.n };
+	int named = e.kind == WIRE_MODEL || e.kind == WIRE_DIALECT;
 	char model[128];
 
 	if (w->r.len < offsetof(struct rec_wire, usage) || !w->ts_ns) /* a time of 0 means that there is none */
 		return -EINVAL;
 	e.ts_ns = w->ts_ns;
 	e.query = w->query;
-	if ((e.kind == WIRE_USAGE && tail < sizeof(w->usage)) || (e.kind == WIRE_MODEL && tail < sizeof(w->model)) ||
+	if ((e.kind == WIRE_USAGE && tail < sizeof(w->usage)) || (named && tail < sizeof(w->model)) ||
 	    ((e.kind == WIRE_RESPONSE || e.kind == WIRE_OVER) && tail < sizeof(int64_t)))
 		return -EINVAL;
 	if (e.kind == WIRE_USAGE) {
@@ -239,7 +240,7 @@ static int play_wire(const struct rec_wire *w, const struct replay_ops *ops, voi
 			   WIRE_STREAM_UNKNOWN;
 	} else if (e.kind == WIRE_OVER) {
 		e.end_ns = w->end_ns;
-	} else if (e.kind == WIRE_MODEL) {
+	} else if (named) {
 		CLEAN(model, w->model);
 		e.str = model;
 	}

@@ -17,6 +17,7 @@ import harness  # noqa: E402
 from harness import BUILD, stop  # noqa: E402
 
 CPU, PEER = 0, (os.cpu_count() or 1) - 1  # where what is measured runs, and the rest
+VAIN = 8                    # turns without a clean pair after which a row takes what it has
 BATCHES = 10                # undisturbed ones in a run that counts
 ALIKE, SPREAD = 0.06, 1.4   # a pair is clean if A before and A after agree so well, and no run spreads more (p75 / p25)
 
@@ -275,10 +276,11 @@ def one_pair(op, v, ops, ms, before):
 
 
 def run_pairs(op, variants, ops, ms, pairs):
-    """Interleaved: A, first variant, A, second, ... and again, until there are enough clean pairs of each."""
+    """Interleaved: A, first variant, A, second, ... and again, until there are enough clean pairs of each, or no more."""
     wait_quiet()
     look(op, ops, ms)
     before = look(op, ops, ms)
+    got, idle = 0, 0
     for turn in range(3 * pairs):
         for v in variants:
             if not v.enough(ops, pairs):
@@ -287,6 +289,10 @@ def run_pairs(op, variants, ops, ms, pairs):
             return
         say("turn %d: %s" % (turn + 1, ", ".join("%s %d" % (v.name, min(len(v.delta.get(o, ())) for o in ops))
                                                  for v in variants if not v.why)))
+        had, got = got, sum(len(d) for v in variants for d in v.delta.values())
+        idle = idle + 1 if got == had else 0
+        if idle == VAIN:
+            return
 
 
 def pair_row(name, reach, v, op, wanted):

@@ -118,24 +118,52 @@ def crowd(net):
         check(overlap and max(o["concurrency_mean"] for o in t.rows) > 2, "%s: they did overlap" % what)
 
 
-def native(net):
-    what = "%s, /completion" % net
+def dialects(net):
+    """Each of the server's languages, streamed and not, several at a time."""
     with llama() as (server, port):
-        with tracer("-p", server.pid, "--json", "--net", net) as t:
-            before = metrics(port)
-            rows = load(port, "-n", 6, "-c", 3, "--seed", 9, "--tokens", "6-16", "--path", "/completion")
-            rows += load(port, "-n", 3, "-c", 3, "--seed", 10, "--tokens", "6-16", "--path", "/completion", "--whole")
-            after = metrics(port)
+        for path, dialect in (("/completion", "llamacpp"), ("/v1/completions", "openai-completions"),
+                              ("/v1/responses", "openai-responses"), ("/v1/messages", "anthropic")):
+            what = "%s, %s" % (net, path)
+            with tracer("-p", server.pid, "--json", "--net", net) as t:
+                before = metrics(port)
+                rows = load(port, "-n", 5, "-c", 3, "--seed", 9, "--tokens", "6-16", "--path", path)
+                rows += load(port, "-n", 3, "-c", 3, "--seed", 10, "--tokens", "6-16", "--path", path, "--whole")
+                after = metrics(port)
+                t.stop()
+            pairs = by_id(t, with_ids(rows[:5], 9) + with_ids(rows[5:], 10))
+            counts(t, pairs, 8, before, after, what)
+            sane(t, what)
+            check(all(o["dialect"] == dialect for o in t.rows), "%s: its dialect" % what)
+            check(sum(o["stream"] for o in t.rows) == 5, "%s: five are streamed" % what)
+            check(all("estimated_tokens" not in o["flags"] for o in t.rows), "%s: nothing is estimated" % what)
+            check(max(o["concurrency_mean"] for o in t.rows) > 1.2, "%s: they did overlap" % what)
+
+
+def embeddings():
+    with llama("--embeddings") as (server, port):
+        with tracer("-p", server.pid, "--json") as t:
+            rows = load(port, "-n", 8, "-c", 4, "--seed", 11, "--path", "/v1/embeddings", "--whole")
+            load(port, "-n", 1, "-c", 1, "--seed", 12, "--path", "/embedding", "--whole")
             t.stop()
-        pairs = by_id(t, with_ids(rows[:6], 9) + with_ids(rows[6:], 10))
-        counts(t, pairs, 9, before, after, what)
-        check(all(o["dialect"] == "llamacpp" for o in t.rows), "%s: its dialect" % what)
+        ours = {r["request_id"]: r for r in t.rows}
+        wrong = [(ours.get(r["id"]), r["usage"]) for r in with_ids(rows, 11)
+                 if not ours.get(r["id"]) or ours[r["id"]]["prompt_tokens"] != r["usage"]["prompt_tokens"]]
+        check(not wrong, "embeddings: prompt_tokens as the server's usage", wrong)
+        mine = [r for r in t.rows if r["dialect"] == "openai-embeddings"]
+        check(len(mine) == 8 and all(r["completion_tokens"] == 0 and r["j_per_output_token"] is None and
+                                     r["energy_j"] > 0 and not r["stream"] for r in mine),
+              "embeddings: no tokens out", mine)
+        other = [r for r in t.rows if r["dialect"] == "llamacpp-embedding"]
+        check(len(other) == 1 and other[0]["prompt_tokens"] is None and "estimated_tokens" in other[0]["flags"],
+              "/embedding: its tokens are not known", other)
+        check(balanced(t.summary), "embeddings: the books add up", t.summary)
 
 
 for tier in ("tp", "sys"):
     lone(tier, True)
     lone(tier, True, "/v1/completions")
     crowd(tier)
-    native(tier)
+    dialects(tier)
 lone("tp", False)
+embeddings()
 done()

@@ -167,6 +167,7 @@ static size_t wire_size(enum wire_kind kind)
 	case WIRE_OVER:
 		return offsetof(struct rec_wire, stream) + sizeof(int64_t);
 	case WIRE_MODEL:
+	case WIRE_DIALECT:
 		return sizeof(struct rec_wire);
 	default:
 		return offsetof(struct rec_wire, usage);
@@ -192,7 +193,7 @@ static void wire(struct sink *s, const struct wire_ev *e)
 		r->stream = e->stream;
 	} else if (e->kind == WIRE_OVER) {
 		r->end_ns = e->end_ns;
-	} else if (e->kind == WIRE_MODEL) {
+	} else if (e->kind == WIRE_MODEL || e->kind == WIRE_DIALECT) {
 		COPY(r->model, e->str);
 	}
 }

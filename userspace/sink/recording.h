@@ -132,7 +132,7 @@ struct rec_wire {
 		int64_t usage[3];  /* WIRE_USAGE: prompt, cached, completion */
 		int64_t stream;    /* WIRE_RESPONSE */
 		uint64_t end_ns;   /* WIRE_OVER */
-		char    model[128]; /* WIRE_MODEL */
+		char    model[128]; /* WIRE_MODEL, WIRE_DIALECT */
 	};
 };
 

@@ -18,18 +18,12 @@ struct text {
 	int head_printed;
 };
 
-static const struct {
-	const char *dialect, *shown;
-} short_names[] = { { "openai-chat", "chat" }, { "openai-completions", "text" }, { "llamacpp", "lcpp" } };
-
+/* "openai-chat" is "chat"; of a longer one the cell has the beginning. */
 static const char *api(const char *dialect)
 {
-	size_t i;
+	const char *dash = strchr(dialect, '-');
 
-	for (i = 0; i < sizeof(short_names) / sizeof(*short_names); i++)
-		if (!strcmp(short_names[i].dialect, dialect))
-			return short_names[i].shown;
-	return dialect;
+	return dash ? dash + 1 : dialect;
 }
 
 /* The last part of a path, as a model is often the name of a file. */

@@ -67,10 +67,13 @@ static void usage_of_choice(struct wire *w, struct wire_usage *u)
 static void usage_take(struct wire *w)
 {
 	struct wire_usage *u = &w->f.usage;
+	int64_t cached;
 
+	cached = u->cached >= 0 ? u->cached : w->usage.cached;
 	if (u->prompt < 0 && w->f.prompt_new >= 0)
-		u->prompt = w->f.prompt_new + (u->cached > 0 ? u->cached : 0);
-	if (w->framing == FRAME_SSE) {
+		u->prompt = w->f.prompt_new + (cached > 0 ? cached : 0) +
+			    (w->f.prompt_made > 0 ? w->f.prompt_made : 0);
+	if (w->framing != FRAME_WHOLE) {
 		usage_of_choice(w, u);
 		if (w->several && !w->usage_apart)
 			w->usage.completion = -1;
@@ -81,11 +84,10 @@ static void usage_take(struct wire *w)
 void wire_fields_init(struct wire_fields *f)
 {
 	f->parts = f->tokens = 0;
-	f->finish = f->error = f->part_said = f->several = f->choice = 0;
-	f->stream = WIRE_STREAM_UNKNOWN;
+	f->finish = f->error = f->part_said = f->several = f->choice = f->twin = 0;
 	f->usage = (struct wire_usage){ -1, -1, -1 };
-	f->prompt_new = -1;
-	f->model[0] = 0;
+	f->prompt_new = f->prompt_made = -1;
+	f->type[0] = f->model[0] = 0;
 }
 
 void wire_fields_out(struct wire *w)
@@ -93,6 +95,7 @@ void wire_fields_out(struct wire *w)
 	struct wire_fields *f = &w->f;
 	uint32_t n;
 
+	wire_twin(w, w->out_enter_ns);
 	if (w->ops->fix)
 		w->ops->fix(f);
 	if (f->model[0] && !w->has_model)
@@ -100,9 +103,9 @@ void wire_fields_out(struct wire *w)
 	w->several |= f->several;
 	n = tokens_of(w);
 	usage_take(w);
-	if (w->framing == FRAME_SSE && (f->parts || f->tokens))
+	if (w->framing != FRAME_WHOLE && (f->parts || f->tokens))
 		wire_emit(w, WIRE_TOKENS, w->out_enter_ns, n);
-	if (w->framing == FRAME_SSE && f->finish) {
+	if (w->framing != FRAME_WHOLE && f->finish) {
 		w->finished = 1;
 		wire_emit(w, WIRE_FINISH, w->out_enter_ns, 0);
 	}
@@ -165,14 +168,21 @@ void wire_field_in(void *ctx, int id, const struct json_val *v)
 	case WF_PROMPT_NEW:
 		f->prompt_new = to_count(v);
 		break;
+	case WF_PROMPT_MADE:
+		f->prompt_made = to_count(v);
+		break;
 	case WF_CACHED:
 		f->usage.cached = to_count(v);
 		break;
 	case WF_COMPLETION:
 		f->usage.completion = to_count(v);
 		break;
-	case WF_STREAM:
-		f->stream = v->type == JSON_TRUE ? WIRE_STREAMED : WIRE_WHOLE;
+	case WF_TYPE:
+		if (v->type == JSON_STRING)
+			str_clean(f->type, sizeof(f->type), v->str, v->len);
+		break;
+	case WF_TWIN:
+		f->twin = 1;
 		break;
 	}
 }

@@ -5,6 +5,11 @@
 
 #include "userspace/wire/wire.h"
 
+/* --- wire.c ------------------------------------------------------------------------------------------------------- */
+
+/* What was just read says that the dialect is ops->twin: then it is from now on. */
+void wire_twin(struct wire *w, uint64_t ts_ns);
+
 /* --- fields.c ----------------------------------------------------------------------------------------------------- */
 
 void wire_emit(struct wire *w, enum wire_kind kind, uint64_t ts_ns, uint32_t n);

@@ -11,7 +11,6 @@ static const char *const text_ends[] = { "/v1/completions", NULL };
 
 static const struct json_path request_paths[] = {
 	{ "model", WF_MODEL },
-	{ "stream", WF_STREAM },
 };
 
 #define COMMON                                                              \

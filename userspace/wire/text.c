@@ -64,14 +64,19 @@ int wire_scan_end(struct wire *w, int whole)
 	return 0;
 }
 
-/* --- server-sent events (WHATWG HTML, 9.2.6) ---------------------------------------------------------------------- */
+/* --- server-sent events (WHATWG HTML, 9.2.6), and lines of JSON --------------------------------------------------- */
 
 enum line { LINE_NAME, LINE_SPACE, LINE_DATA, LINE_SKIP, LINE_LOST };
 
+static void line_begin(struct wire *w)
+{
+	w->line = w->framing == FRAME_LINES ? LINE_DATA : LINE_NAME;
+	w->nname = 0;
+}
+
 void wire_sse(struct wire *w)
 {
-	w->line = LINE_NAME;
-	w->nname = 0;
+	line_begin(w);
 	wire_scan(w, w->answer);
 }
 
@@ -81,7 +86,10 @@ static void sse_event(struct wire *w)
 	wire_scan(w, w->answer);
 }
 
-/* "[DONE]" and keep-alives are no JSON and mean nothing here; an event may have several data lines. */
+/*
+ * "[DONE]" and keep-alives are no JSON and mean nothing here. An event may have several data lines; where each line is
+ * an event, it ends there.
+ */
 void wire_sse_line_end(struct wire *w, int whole)
 {
 	if (!w->scanning) {
@@ -92,17 +100,15 @@ void wire_sse_line_end(struct wire *w, int whole)
 		w->f.choice = 1;
 		sse_event(w);
 		w->torn = 0;
-	} else if (w->line == LINE_DATA) {
-		if (!json_end(&w->scan))
-			sse_event(w);
-		else
-			json_feed(&w->scan, "\n", 1);
-	} else if (w->line == LINE_NAME && !w->nname) {
+	} else if (w->line == LINE_DATA && !json_end(&w->scan)) {
+		sse_event(w);
+	} else if (w->framing == FRAME_LINES || (w->line == LINE_NAME && !w->nname)) {
 		wire_fields_init(&w->f);
 		wire_scan(w, w->answer);
+	} else if (w->line == LINE_DATA) {
+		json_feed(&w->scan, "\n", 1);
 	}
-	w->line = LINE_NAME;
-	w->nname = 0;
+	line_begin(w);
 }
 
 static void sse_name(struct wire *w, char c)

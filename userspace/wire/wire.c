@@ -32,11 +32,24 @@ int wire_setup(void)
 
 /* --- which dialect ------------------------------------------------------------------------------------------------ */
 
-static size_t ends_with(const char *s, const char *end)
+/* How many bytes of the end of a path are literally those of a pattern; 0 if it does not end so. */
+static size_t ends_with(const char *path, const char *pattern)
 {
-	size_t n = strlen(s), m = strlen(end);
+	size_t n = strlen(path), m = strlen(pattern), same = 0;
 
-	return n >= m && !strcmp(s + n - m, end) ? m : 0;
+	for (; m && n; m--) {
+		if (pattern[m - 1] != '*') {
+			if (path[--n] != pattern[m - 1])
+				return 0;
+			same++;
+			continue;
+		}
+		if (path[n - 1] == '/')
+			return 0;
+		while (n && path[n - 1] != '/')
+			n--;
+	}
+	return m ? 0 : same;
 }
 
 const struct wire_ops *wire_match(const struct http_head *request)
@@ -77,6 +90,29 @@ static const struct wire_ops *sniff(const char *p, size_t n)
 	return best;
 }
 
+/* Returns its place in the list. */
+static int use_dialect(struct wire *w, const struct wire_ops *ops)
+{
+	int i;
+
+	for (i = 0; dialects[i] != ops; i++)
+		;
+	w->ops = ops;
+	w->answer = &trees[i].answer;
+	return i;
+}
+
+void wire_twin(struct wire *w, uint64_t ts_ns)
+{
+	struct wire_ev e = { .ts_ns = ts_ns, .query = w->query, .kind = WIRE_DIALECT };
+
+	if (!w->f.twin || !w->ops->twin)
+		return;
+	use_dialect(w, w->ops->twin);
+	e.str = w->ops->name;
+	w->emit(w->ctx, &e);
+}
+
 /* --- the calls ---------------------------------------------------------------------------------------------------- */
 
 void wire_begin(struct wire *w, const struct wire_ops *ops, const struct wire_open *open, uint64_t ts_ns)
@@ -84,20 +120,46 @@ void wire_begin(struct wire *w, const struct wire_ops *ops, const struct wire_op
 	struct wire_ev e = { .ts_ns = ts_ns, .query = w->query, .kind = WIRE_OPEN, .open = open };
 	int i;
 
-	for (i = 0; dialects[i] != ops; i++)
-		;
-	w->ops = ops;
-	w->answer = &trees[i].answer;
+	i = use_dialect(w, ops);
 	w->usage = (struct wire_usage){ -1, -1, -1 };
 	wire_fields_init(&w->f);
 	wire_scan(w, &trees[i].request);
 	w->emit(w->ctx, &e);
 }
 
+static void coding_end(struct wire *w)
+{
+	inflate_free(w->inflate);
+	w->inflate = NULL;
+	w->coded = 0;
+}
+
 void wire_release(struct wire *w)
 {
 	free(w->tail);
 	w->tail = NULL;
+	coding_end(w);
+}
+
+/* A piece of a coded body. False: nothing more can be read of it. */
+static int decode(struct wire *w, const char *p, size_t n)
+{
+	if (p && w->inflate && !inflate_feed(w->inflate, p, n))
+		return 1;
+	inflate_free(w->inflate);
+	w->inflate = NULL;
+	return 0;
+}
+
+static void on_request_text(void *ctx, const char *p, size_t n)
+{
+	wire_scan_feed(ctx, p, n);
+}
+
+void wire_request_coding(struct wire *w, const char *coding)
+{
+	w->coded = 1;
+	w->inflate = inflate_new(coding, on_request_text, w);
 }
 
 void wire_request_body(struct wire *w, const char *p, size_t n)
@@ -105,7 +167,9 @@ void wire_request_body(struct wire *w, const char *p, size_t n)
 	w->body_bytes += n;
 	if (w->requested)
 		return; /* the answer has begun before the request was complete: that is what is scanned now */
-	if (!p && w->scanning)
+	if (w->coded && (!w->scanning || decode(w, p, n)))
+		return;
+	if (w->coded || (!p && w->scanning))
 		wire_scan_gap(w);
 	else if (!p)
 		w->ntail = 0;
@@ -122,6 +186,8 @@ static void request_over(struct wire *w, uint64_t ts_ns, int whole)
 		return;
 	w->requested = 1;
 	wire_scan_end(w, whole);
+	coding_end(w);
+	wire_twin(w, ts_ns);
 	if (w->f.model[0])
 		wire_emit_model(w, ts_ns);
 	wire_fields_init(&w->f);
@@ -134,11 +200,32 @@ void wire_request_end(struct wire *w, uint64_t ts_ns)
 	request_over(w, ts_ns, 1);
 }
 
+static int is_coded(const struct http_head *h)
+{
+	return h->encoding[0] && strcmp(h->encoding, "identity");
+}
+
 static enum wire_framing framing_of(const struct http_head *h)
 {
-	if (h->encoding[0] && strcmp(h->encoding, "identity"))
-		return FRAME_NONE;
-	return str_ihas(h->type, strlen(h->type), "text/event-stream") ? FRAME_SSE : FRAME_WHOLE;
+	static const char *const lines[] = { "ndjson", "jsonl", "jsonlines", "stream+json" };
+	size_t i;
+
+	if (str_ihas(h->type, strlen(h->type), "text/event-stream"))
+		return FRAME_SSE;
+	for (i = 0; i < sizeof(lines) / sizeof(*lines); i++)
+		if (str_ihas(h->type, strlen(h->type), lines[i]))
+			return FRAME_LINES;
+	return FRAME_WHOLE;
+}
+
+static void on_answer_text(void *ctx, const char *p, size_t n)
+{
+	struct wire *w = ctx;
+
+	if (w->framing == FRAME_WHOLE)
+		wire_scan_feed(w, p, n);
+	else
+		wire_sse_feed(w, p, n);
 }
 
 static void response_begin(struct wire *w)
@@ -149,7 +236,7 @@ static void response_begin(struct wire *w)
 	/* An answer to a request whose end we did not see: it was complete by now. */
 	request_over(w, w->out_enter_ns, 0);
 	w->has_model = 0; /* the answer's model is the one that ran; an alias may have been asked for */
-	e.stream = w->framing == FRAME_NONE ? WIRE_STREAM_UNKNOWN : w->framing == FRAME_SSE;
+	e.stream = w->framing == FRAME_NONE ? WIRE_STREAM_UNKNOWN : w->framing != FRAME_WHOLE;
 	w->emit(w->ctx, &e);
 	if (w->framing == FRAME_NONE)
 		wire_trouble(w, WIRE_TRUNCATED, w->out_enter_ns);
@@ -158,14 +245,27 @@ static void response_begin(struct wire *w)
 
 void wire_response(struct wire *w, const struct http_head *h, const struct bytes *b)
 {
+	struct inflate *z = NULL;
+
 	if (w->over)
 		return;
 	w->out_enter_ns = b->enter_ns;
 	w->out_ns = b->ret_ns;
 	w->framing = h ? framing_of(h) : FRAME_SSE;
+	if (h && is_coded(h)) {
+		z = w->ops ? inflate_new(h->encoding, on_answer_text, w) : NULL;
+		w->framing = z ? w->framing : FRAME_NONE;
+	}
 	w->status = h ? h->status : 0;
-	if (w->ops)
-		response_begin(w);
+	if (h && h->prompt_tokens >= 0)
+		w->usage.prompt = h->prompt_tokens;
+	if (h && h->generated_tokens >= 0)
+		w->usage.completion = h->generated_tokens;
+	if (!w->ops)
+		return;
+	response_begin(w);
+	w->inflate = z; /* that of the request is no longer there */
+	w->coded = z != NULL;
 }
 
 /* A gap cannot be read over before it is known what it is in: then what was kept is thrown away. */
@@ -202,6 +302,8 @@ void wire_begin_answer(struct wire *w, const struct wire_ops *ops, const struct 
 	w->out_enter_ns = b->enter_ns;
 	w->out_ns = b->ret_ns;
 	wire_begin(w, ops, open, b->enter_ns);
+	if (ops->lines && !w->status)
+		w->framing = FRAME_LINES; /* its head was not seen */
 	response_begin(w);
 	if (w->guess_gap)
 		wire_response_body(w, NULL, 0, b);
@@ -215,15 +317,18 @@ void wire_response_body(struct wire *w, const char *p, size_t n, const struct by
 		return;
 	w->out_enter_ns = b->enter_ns;
 	w->out_ns = b->ret_ns;
-	if (w->framing == FRAME_SSE && p) {
-		wire_sse_feed(w, p, n);
-	} else if (w->framing == FRAME_SSE) {
+	if (w->framing == FRAME_NONE || (w->coded && decode(w, p, n)))
+		return;
+	if (w->coded) {
 		wire_trouble(w, WIRE_TRUNCATED, b->enter_ns);
-		wire_sse_gap(w);
-	} else if (w->framing == FRAME_WHOLE && p) {
-		wire_scan_feed(w, p, n);
+		w->framing = FRAME_NONE;
+	} else if (p) {
+		on_answer_text(w, p, n);
 	} else if (w->framing == FRAME_WHOLE) {
 		wire_scan_gap(w);
+	} else {
+		wire_trouble(w, WIRE_TRUNCATED, b->enter_ns);
+		wire_sse_gap(w);
 	}
 }
 
@@ -242,16 +347,20 @@ void wire_over(struct wire *w, enum http_over how, uint64_t enter_ns, uint64_t r
 
 	if (w->over || !w->ops)
 		return;
-	w->over = 1;
 	request_over(w, ts_ns, 0);
+	if (w->inflate && how == HTTP_DONE && !inflate_whole(w->inflate))
+		wire_trouble(w, WIRE_TRUNCATED, ts_ns);
+	w->over = 1;
 	if (w->framing == FRAME_WHOLE) {
 		wire_scan_end(w, how == HTTP_DONE);
 		wire_fields_out(w);
 		if (w->gap && (w->usage.prompt < 0 || w->usage.completion < 0))
 			wire_emit(w, WIRE_TROUBLE, ts_ns, WIRE_TRUNCATED);
-	} else if (w->framing == FRAME_SSE) {
+	} else if (w->framing != FRAME_NONE) {
 		wire_sse_line_end(w, how == HTTP_DONE); /* a last line without a line end */
 	}
+	if (w->ops->no_output && how == HTTP_DONE && w->status / 100 == 2)
+		w->usage.completion = 0;
 	if (w->usage.prompt >= 0 || w->usage.completion >= 0 || w->usage.cached >= 0) {
 		e.usage = w->usage;
 		w->emit(w->ctx, &e);

@@ -10,6 +10,7 @@
 #define IPW_WIRE_H
 
 #include "userspace/http.h"
+#include "userspace/util/inflate.h"
 #include "userspace/util/json_scan.h"
 
 #define WIRE_TAIL 8192 /* bytes kept after a gap, to read the end of a text whose middle was not seen */
@@ -27,6 +28,7 @@ enum wire_kind {
 	WIRE_ERROR    = 8,  /* the server says that it failed */
 	WIRE_TROUBLE  = 9,  /* n: enum wire_trouble; bits */
 	WIRE_OVER     = 10, /* n: enum http_over; ts_ns: when that was noticed; end_ns: return of the last send, or 0 */
+	WIRE_DIALECT  = 11, /* `str`: the dialect is another one than WIRE_OPEN said */
 };
 
 enum wire_trouble {
@@ -76,9 +78,11 @@ enum wire_field {
 	WF_ERROR,       /* anything but null and false: the server failed */
 	WF_PROMPT,      /* number: prompt tokens, cached ones included */
 	WF_PROMPT_NEW,  /* number: prompt tokens that were computed; for who does not say WF_PROMPT */
+	WF_PROMPT_MADE, /* number: more of those, which were written to a cache */
 	WF_CACHED,      /* number */
 	WF_COMPLETION,  /* number: tokens generated so far, or in all */
-	WF_STREAM,      /* in a request, bool */
+	WF_TYPE,        /* string: what kind of event this is, for `fix` */
+	WF_TWIN,        /* anything there: this is not the dialect but its `twin` */
 };
 
 /* What one event of an answer (or one whole answer) said. */
@@ -88,20 +92,25 @@ struct wire_fields {
 	uint8_t  part_said;  /* of the choice being read */
 	uint8_t  several;    /* of a choice that is not the first */
 	uint8_t  choice;     /* there is a choice */
-	int8_t   stream;
+	uint8_t  twin;
 	struct wire_usage usage;
-	int64_t  prompt_new; /* -1: not said */
+	int64_t  prompt_new, prompt_made; /* -1: not said */
+	char     type[40];
 	char     model[128];
 };
 
 struct wire_ops {
 	const char *name, *doc;
-	const char *const *paths; /* ends of the request path, NULL-terminated; the longest match of all wins */
+	/* Ends of the request path, NULL-terminated; '*' is one part between slashes. The longest of all wins. */
+	const char *const *paths;
 	const char *sniff;        /* text near the start of an answer that tells it when its request was not seen */
 	const struct json_path *request, *answer;
 	size_t nrequest, nanswer;
 	/* Mends what the table cannot say; may be NULL. */
 	void (*fix)(struct wire_fields *f);
+	const struct wire_ops *twin; /* on the same paths: what has a WF_TWIN in it is that one's */
+	uint8_t no_output;           /* it generates no tokens: embeddings */
+	uint8_t lines;               /* its streams are lines of JSON, not server-sent events */
 };
 
 #define WIRE_PATHS(field) .field = field##_paths, .n##field = sizeof(field##_paths) / sizeof(*(field##_paths))
@@ -111,7 +120,7 @@ extern const struct wire_ops *const dialects[];
 
 /* --- one query ---------------------------------------------------------------------------------------------------- */
 
-enum wire_framing { FRAME_NONE, FRAME_WHOLE, FRAME_SSE };
+enum wire_framing { FRAME_NONE, FRAME_WHOLE, FRAME_SSE, FRAME_LINES };
 
 struct wire {
 	const struct wire_ops  *ops;
@@ -126,10 +135,12 @@ struct wire {
 	struct wire_usage  usage;          /* so far */
 	int64_t     counted;               /* completion tokens already emitted */
 	char       *tail;                  /* after a gap: the last bytes */
+	struct inflate *inflate;           /* of a coded body */
 	uint32_t    ntail, nguess;         /* nguess: kept before the piece that wire_guess() was given last */
 	uint8_t     framing, line, nname, cr;
 	uint8_t     trouble;               /* enum wire_trouble, as far as it was said */
 	uint8_t     finished, over, requested, has_model, scanning, several, guess_gap, gap, usage_apart, torn, says;
+	uint8_t     coded;                 /* what comes is in a content coding */
 	int         status;                /* of the answer */
 	char        name[8];               /* of the SSE field being read */
 };
@@ -143,6 +154,8 @@ int  wire_setup(void);
 /* Emits WIRE_OPEN. */
 void wire_begin(struct wire *w, const struct wire_ops *ops, const struct wire_open *open, uint64_t ts_ns);
 void wire_release(struct wire *w);
+/* The request's body is in this content coding. */
+void wire_request_coding(struct wire *w, const char *coding);
 
 /*
  * The same for an answer whose request was not seen, so that its body has to say what it is. wire_guess() is given the

@@ -276,7 +276,7 @@ def one_pair(op, v, ops, ms, before):
 
 
 def run_pairs(op, variants, ops, ms, pairs):
-    """Interleaved: A, first variant, A, second, ... and again, until there are enough clean pairs of each, or no more."""
+    """Interleaved: A, first variant, A, second, ... and again, until there are enough clean pairs, or come no more."""
     wait_quiet()
     look(op, ops, ms)
     before = look(op, ops, ms)

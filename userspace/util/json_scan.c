@@ -455,6 +455,11 @@ void json_feed(struct json_scan *s, const char *p, size_t n)
 	}
 }
 
+int json_begun(const struct json_scan *s)
+{
+	return s->depth || s->state != VALUE;
+}
+
 int json_end(struct json_scan *s)
 {
 	if (s->state == WORD && !s->depth)

@@ -76,6 +76,8 @@ void json_init(struct json_scan *s, const struct json_tree *tree, json_fn fn, vo
 /* Starts inside the top-level object, where a key is expected: for the tail of a text (json_tail_start). */
 void json_init_members(struct json_scan *s, const struct json_tree *tree, json_fn fn, void *ctx);
 void json_feed(struct json_scan *s, const char *p, size_t n);
+/* Something but space has been read of the text. */
+int  json_begun(const struct json_scan *s);
 /* The text is over: 0 if it was one complete value, -EBADMSG if not. A number at top level is reported here. */
 int  json_end(struct json_scan *s);
 

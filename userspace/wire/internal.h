@@ -20,6 +20,13 @@ void wire_fields_out(struct wire *w);
 /* A json_fn: one field of it. ctx: struct wire. */
 void wire_field_in(void *ctx, int id, const struct json_val *v);
 
+/* --- again.c ------------------------------------------------------------------------------------------------------ */
+
+/* p is all of an event. Whether it is one that is known, but for its text: then w->f has what it says. */
+int  wire_again(struct wire *w, const char *p, size_t n);
+/* p is all of an event that was read into w->f just now: it may be the pattern for others. */
+void wire_again_keep(struct wire *w, const char *p, size_t n);
+
 /* --- text.c ------------------------------------------------------------------------------------------------------- */
 
 /* A JSON text begins. */

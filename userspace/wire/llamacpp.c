@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
  * llama.cpp's own /completion, /infill and /embedding. Each event of a stream lists its tokens; the last one has
- * "stop": true, the counts and `timings`, and repeats the prompt. `tokens_cached` is the length of the KV cache and says
- * nothing of reuse: timings.cache_n does. /embedding counts nothing.
+ * "stop": true, the counts and `timings`, and repeats the prompt. `tokens_cached` is the length of the KV cache and
+ * says nothing of reuse: timings.cache_n does. /embedding counts nothing.
  */
 #include "userspace/wire/wire.h"
 

@@ -11,6 +11,7 @@ void wire_scan(struct wire *w, const struct json_tree *t)
 {
 	json_init(&w->scan, t, wire_field_in, w);
 	w->scanning = 1;
+	w->known = 0;
 }
 
 void wire_scan_gap(struct wire *w)
@@ -100,7 +101,7 @@ void wire_sse_line_end(struct wire *w, int whole)
 		w->f.choice = 1;
 		sse_event(w);
 		w->torn = 0;
-	} else if (w->line == LINE_DATA && !json_end(&w->scan)) {
+	} else if (w->line == LINE_DATA && (w->known || !json_end(&w->scan))) {
 		sse_event(w);
 	} else if (w->framing == FRAME_LINES || (w->line == LINE_NAME && !w->nname)) {
 		wire_fields_init(&w->f);
@@ -129,6 +130,18 @@ static const char *line_end(const char *p, const char *end)
 	return cr ? cr : end;
 }
 
+/* n bytes of a data line; whole: they are all of it, and its end has come. */
+static void sse_data(struct wire *w, const char *p, size_t n, int whole)
+{
+	whole = whole && w->scanning && !json_begun(&w->scan);
+	w->known = whole && wire_again(w, p, n);
+	if (w->known)
+		return;
+	wire_scan_feed(w, p, n);
+	if (whole && !json_end(&w->scan))
+		wire_again_keep(w, p, n);
+}
+
 void wire_sse_feed(struct wire *w, const char *p, size_t n)
 {
 	const char *end = p + n, *stop;
@@ -141,14 +154,19 @@ void wire_sse_feed(struct wire *w, const char *p, size_t n)
 			continue;
 		}
 		w->cr = 0;
-		if (w->line == LINE_NAME) {
+		if (w->line == LINE_NAME && !w->nname && end - p >= 5 && !memcmp(p, "data:", 5)) {
+			w->line = LINE_SPACE;
+			p += 5;
+		} else if (w->line == LINE_NAME) {
 			sse_name(w, *p++);
 		} else if (w->line == LINE_SPACE) {
 			p += *p == ' ';
 			w->line = LINE_DATA;
 		} else {
 			stop = line_end(p, end);
-			if (w->line != LINE_SKIP)
+			if (w->line == LINE_DATA)
+				sse_data(w, p, (size_t)(stop - p), stop < end);
+			else if (w->line != LINE_SKIP)
 				wire_scan_feed(w, p, (size_t)(stop - p));
 			p = stop;
 		}

@@ -137,7 +137,9 @@ static void coding_end(struct wire *w)
 void wire_release(struct wire *w)
 {
 	free(w->tail);
+	free(w->again);
 	w->tail = NULL;
+	w->again = NULL;
 	coding_end(w);
 }
 

@@ -13,6 +13,7 @@
 #include "userspace/util/inflate.h"
 #include "userspace/util/json_scan.h"
 
+#define WIRE_TEXT 32   /* bytes of a token's text that are looked for in its event */
 #define WIRE_TAIL 8192 /* bytes kept after a gap, to read the end of a text whose middle was not seen */
 
 /* --- the arrow ---------------------------------------------------------------------------------------------------- */
@@ -93,6 +94,9 @@ struct wire_fields {
 	uint8_t  several;    /* of a choice that is not the first */
 	uint8_t  choice;     /* there is a choice */
 	uint8_t  twin;
+	uint8_t  texts;      /* parts that are text; of the last one: */
+	uint8_t  ntext;      /* 0: long, or written with escapes */
+	char     text[WIRE_TEXT];
 	struct wire_usage usage;
 	int64_t  prompt_new, prompt_made; /* -1: not said */
 	char     type[40];
@@ -140,6 +144,8 @@ struct wire {
 	uint8_t     framing, line, nname, cr;
 	uint8_t     trouble;               /* enum wire_trouble, as far as it was said */
 	uint8_t     finished, over, requested, has_model, scanning, several, guess_gap, gap, usage_apart, torn, says;
+	uint8_t     known;                 /* the data line was compared, and needed no reading */
+	struct again *again;               /* what most events look like */
 	uint8_t     coded;                 /* what comes is in a content coding */
 	int         status;                /* of the answer */
 	char        name[8];               /* of the SSE field being read */

@@ -7,6 +7,12 @@ int cmd_trace(int argc, char **argv);
 int cmd_record(int argc, char **argv);
 int cmd_report(int argc, char **argv);
 int cmd_list(int argc, char **argv);
+int cmd_script(int argc, char **argv);
 int cmd_check(int argc, char **argv);
+
+struct sink;
+
+/* Plays a recording (NULL: the default one) into a sink. Returns the exit status. */
+int report_file(const char *path, const struct sink *sink);
 
 #endif

@@ -82,31 +82,37 @@ static void say_damage(const struct replay *r, const char *path)
 		say("'%s' has no end: the run was cut off, or still goes on", path);
 }
 
-int cmd_report(int argc, char **argv)
+int report_file(const char *path, const struct sink *sink)
 {
 	struct idle floor[CHANNEL_MAX];
 	struct replay r;
+	int err;
+
+	path = path ? path : RECORDING_DEFAULT;
+	err = replay_open(&r, path);
+	if (err) {
+		say("cannot read '%s': %s", path, reason(err));
+		return 1;
+	}
+	err = play(&r, r.idle, NULL, 0, floor);
+	if (!err)
+		err = play(&r, floor, sink, 1, floor);
+	say_damage(&r, path);
+	if (err)
+		say("cannot write the report: %s", strerror(-err));
+	replay_close(&r);
+	return err ? 1 : 0;
+}
+
+int cmd_report(int argc, char **argv)
+{
 	struct sink sink;
 	struct opts o;
 	int err = opts_parse(&o, CMD_REPORT, argc, argv);
 
 	if (err)
 		return err == 1 ? 0 : err;
-	if (!o.in)
-		o.in = RECORDING_DEFAULT;
-	err = replay_open(&r, o.in);
-	if (err) {
-		say("cannot read '%s': %s", o.in, reason(err));
-		return 1;
-	}
 	sink = sink_stdout(o.json, o.verbose);
 	sink.final = 1;
-	err = play(&r, r.idle, NULL, 0, floor);
-	if (!err)
-		err = play(&r, floor, &sink, 1, floor);
-	say_damage(&r, o.in);
-	if (err)
-		say("cannot write the report: %s", strerror(-err));
-	replay_close(&r);
-	return err ? 1 : 0;
+	return report_file(o.in, &sink);
 }

@@ -10,6 +10,7 @@ static const struct {
 } cmds[] = {
 	{ "record", cmd_record },
 	{ "report", cmd_report },
+	{ "script", cmd_script },
 	{ "list", cmd_list },
 	{ "check", cmd_check },
 };

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define RUN (CMD_TRACE | CMD_RECORD)
+#define RUN (CMD_TRACE | CMD_RECORD | CMD_SCRIPT)
 #define ALL (RUN | CMD_REPORT | CMD_LIST | CMD_CHECK)
 #define MET (RUN | CMD_LIST | CMD_CHECK)
 
@@ -22,8 +22,9 @@ static const struct row {
 } table[] = {
 	{ 'p', "pid", "PID[,PID...]", "trace these processes, their threads and children", RUN },
 	{ O_DURATION, "duration", "S", "stop after S seconds", RUN },
-	{ 'o', "output", "FILE", "write a recording (record: ipw.data if not given)", RUN },
-	{ 'i', "input", "FILE", "read this recording (ipw.data if not given)", CMD_REPORT },
+	{ 'o', "output", "FILE", "write a recording (record: ipw.data if not given)",
+	  CMD_TRACE | CMD_RECORD },
+	{ 'i', "input", "FILE", "read this recording (ipw.data if not given)", CMD_REPORT | CMD_SCRIPT },
 	{ O_JSON, "json", NULL, "JSON lines on stdout", CMD_TRACE | CMD_REPORT },
 	{ 'I', "interval", "MS", "look at the meters every MS milliseconds, 10 to 1000", RUN },
 	{ O_METER, "meter", "NAME[,NAME]", "take energy from these sources only (see ipw-trace list)", MET },
@@ -46,9 +47,10 @@ static const struct {
 	const char *usage;
 } usages[] = {
 	{ CMD_TRACE, "ipw-trace [options] -p PID[,PID...]\n   or: ipw-trace [options] -- COMMAND [ARG...]\n"
-		     "   or: ipw-trace record|report|list|check [options]" },
+		     "   or: ipw-trace record|report|script|list|check [options]" },
 	{ CMD_RECORD, "ipw-trace record [options] -p PID[,PID...] | -- COMMAND [ARG...]" },
 	{ CMD_REPORT, "ipw-trace report [options]" },
+	{ CMD_SCRIPT, "ipw-trace script [options] [-p PID[,PID...] | -- COMMAND [ARG...]]" },
 	{ CMD_LIST, "ipw-trace list [options]" },
 	{ CMD_CHECK, "ipw-trace check [options]" },
 };
@@ -263,6 +265,12 @@ static int complete(struct opts *o, int command, int argc, char **argv)
 		o->cmd = argv + optind;
 	else if (optind < argc) {
 		say("unexpected argument '%s'%s", argv[optind], command & RUN ? " (a command comes after --)" : "");
+		return EXIT_USAGE;
+	}
+	if (command == CMD_SCRIPT && !o->npid && !o->cmd)
+		return 0; /* of a recording */
+	if (command == CMD_SCRIPT && o->in) {
+		say("-i and something to trace exclude each other");
 		return EXIT_USAGE;
 	}
 	if (command & RUN && !o->npid == !o->cmd) {

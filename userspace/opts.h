@@ -12,6 +12,7 @@ enum {
 	CMD_REPORT = 1 << 2,
 	CMD_LIST   = 1 << 3,
 	CMD_CHECK  = 1 << 4,
+	CMD_SCRIPT = 1 << 5,
 };
 
 #define EXIT_USAGE 129 /* as perf and git have it */

@@ -260,7 +260,7 @@ static int play(struct replay *r, const struct rec *h, const struct replay_ops *
 	case REC_OPEN:
 		return play_open(r, (const void *)h, ops, ctx);
 	default:
-		if (h->type > REC_WIRE + WIRE_OPEN && h->type <= REC_WIRE + WIRE_OVER)
+		if (h->type > REC_WIRE + WIRE_OPEN && h->type <= REC_WIRE + WIRE_DIALECT)
 			return play_wire((const void *)h, ops, ctx);
 		return 0; /* facts, and what later versions add */
 	}

@@ -42,12 +42,14 @@ def usage():
                        (["-p", "1", "extra"], "unexpected argument 'extra'"), (["--", ], "nothing to trace"),
                        (["--json"], "nothing to trace"), (["record"], "nothing to trace"),
                        (["report", "x"], "unexpected argument"), (["report", "-p", "1"], "unknown option"),
-                       (["nonsense"], "unexpected argument 'nonsense'"), (["-p", "1", "--meter", ""], "bad value"),
+                       (["script", "-i", "x", "-p", "1"], "exclude each other"),
+                       (["script", "-o", "x"], "unknown option"), (["nonsense"], "unexpected argument 'nonsense'"), (["-p", "1", "--meter", ""], "bad value"),
                        (["list", "--meter", "nope"], "no energy source is called 'nope'")):
         p = run(*args)
         check(p.returncode == 129 and said in p.stderr and not p.stdout, "usage error: %s" % " ".join(args)[:60],
               (p.returncode, p.stdout, p.stderr))
-    for args in (["--help"], ["-h"], ["record", "--help"], ["report", "-h"], ["list", "-h"], ["check", "-h"]):
+    for args in (["--help"], ["-h"], ["record", "--help"], ["report", "-h"], ["list", "-h"], ["check", "-h"],
+                 ["script", "-h"]):
         p = run(*args)
         check(p.returncode == 0 and p.stdout.startswith("usage: ipw-trace") and not p.stderr, " ".join(args), p)
     with open(os.path.join(ROOT, "VERSION")) as f:
@@ -58,7 +60,7 @@ def manual():
     """Every option is in the man page, and no other."""
     with open(os.path.join(ROOT, "userspace/man/ipw-trace.8")) as f:
         page = f.read().replace("\\-", "-")
-    for command in ([], ["record"], ["report"], ["list"], ["check"]):
+    for command in ([], ["record"], ["report"], ["script"], ["list"], ["check"]):
         for line in run(*command, "--help").stdout.splitlines():
             words = line.split()
             if words and words[0].startswith("-"):
@@ -88,6 +90,22 @@ def contract():
     lines = [x for x in text if x[:2].isdigit() or x.startswith("START")]
     check(len(lines) == len(rows) + 1 and max(map(len, lines)) <= 100, "lines of 100 columns", max(map(len, lines)))
     check(all("estimated" in x for x in text if x[:2].isdigit()), "each line says that it is estimated")
+
+
+def script():
+    """The event log of a recording has what the report counts, and no other strings than the contract's."""
+    p = run("script", "-i", GOLDEN)
+    rows = [json.loads(x) for x in run("report", "-i", GOLDEN, "--json").stdout.splitlines()][:-1]
+    events = [x.split(None, 2)[1:] for x in p.stdout.splitlines()]
+    check(p.returncode == 0 and not p.stderr and events, "script reads a recording", p.stderr)
+    for r in rows:
+        mine = [x for q, x in events if q == "q%d" % r["id"]]
+        opened, usage = mine[0], [x.split() for x in mine if x.startswith("usage ")]
+        check(opened.startswith("open %s %s pid %d from %s to %s" % (r["dialect"], r["path"], r["pid"], r["client"],
+                                                                     r["server"])), "script: open of %d" % r["id"], mine)
+        check(usage and usage[-1][2] == str(r["prompt_tokens"]) and usage[-1][-1] == str(r["completion_tokens"]),
+              "script: usage of %d" % r["id"], usage)
+        check(mine[-1].startswith("over "), "script: %d ends last" % r["id"], mine[-1])
 
 
 def damage(d):
@@ -144,6 +162,7 @@ def output():
 usage()
 manual()
 contract()
+script()
 with tempdir() as tmp:
     damage(tmp)
 output()

@@ -433,6 +433,26 @@ static void seed(const char *path)
 	free(t.p);
 }
 
+/* The calls as lines for tests/root/test_wire.py: what, socket, which of that number, its kind, whether it is sure. */
+static void print_calls(void)
+{
+	static const char *const what[] = {
+		"in", "out", "peek", "eof", "reset", "broken", "shut", "shut-peer", "close",
+	};
+	static const char *const kinds[] = { "ip4", "ip6", "unix" };
+	const struct call *c;
+	size_t i, j;
+
+	for (i = 0; i < sc.ncall; i++) {
+		c = &sc.call[i];
+		printf("%s %d %u %s %s ", what[c->what], c->conn, c->gen, kinds[c->kind],
+		       c->lost || c->late || c->twice || c->hidden ? "unseen" : "seen");
+		for (j = 0; j < c->len; j++)
+			printf("%02x", (unsigned char)c->data[j]);
+		putchar('\n');
+	}
+}
+
 static void usage(void)
 {
 	fputs("usage: wire_play [MODE]... FILE\n"
@@ -450,6 +470,7 @@ static void usage(void)
 	      "  --random-all      1000 of those\n"
 	      "  --all             all of it\n"
 	      "  --seed FILE       write it as an input for tests/fuzz/fuzz_http\n"
+	      "  --calls           print them, as lines\n"
 	      "  --budget MB       how much each of the modes may play\n", stderr);
 	exit(2);
 }
@@ -479,6 +500,7 @@ static void mode(int what, const char *arg)
 	case 'R': random_all(); break;
 	case 'A': all(); break;
 	case 'e': seed(arg); break;
+	case 'c': print_calls(); break;
 	default: usage();
 	}
 }
@@ -490,7 +512,8 @@ int main(int argc, char **argv)
 		{ "split-all", 0, NULL, 'S' }, { "gap-at", 1, NULL, 'g' }, { "gaps", 0, NULL, 'G' },
 		{ "lose", 1, NULL, 'n' }, { "lose-all", 0, NULL, 'N' }, { "truncate", 1, NULL, 't' },
 		{ "truncate-all", 0, NULL, 'T' }, { "random", 1, NULL, 'r' }, { "random-all", 0, NULL, 'R' },
-		{ "all", 0, NULL, 'A' }, { "seed", 1, NULL, 'e' }, { "budget", 1, NULL, 'b' }, { NULL, 0, NULL, 0 },
+		{ "all", 0, NULL, 'A' }, { "seed", 1, NULL, 'e' }, { "budget", 1, NULL, 'b' },
+		{ "calls", 0, NULL, 'c' }, { NULL, 0, NULL, 0 },
 	};
 	struct { int what; const char *arg; } todo[16];
 	int c, n = 0, i, quiet = 0;
@@ -502,7 +525,7 @@ int main(int argc, char **argv)
 		}
 		if (c == '?' || n == 16)
 			usage();
-		quiet |= c == 'l' || c == 'e';
+		quiet |= c == 'l' || c == 'e' || c == 'c';
 		todo[n].what = c;
 		todo[n++].arg = optarg;
 	}

@@ -3,6 +3,8 @@
 #ifndef IPW_CMD_H
 #define IPW_CMD_H
 
+/* Without a word, on a terminal: the servers that run here, and what to type. */
+int cmd_servers(void);
 int cmd_trace(int argc, char **argv);
 int cmd_record(int argc, char **argv);
 int cmd_report(int argc, char **argv);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include <string.h>
+#include <unistd.h>
 
 #include "userspace/cmd.h"
 #include "userspace/opts.h"
@@ -24,6 +25,8 @@ int main(int argc, char **argv)
 			return cmds[i].fn(argc - 1, argv + 1);
 	if (argc > 1)
 		return cmd_trace(argc, argv);
+	if (isatty(STDOUT_FILENO))
+		return cmd_servers();
 	opts_usage(CMD_TRACE, 1);
 	return EXIT_USAGE;
 }

@@ -13,7 +13,8 @@
 #define ALL (RUN | CMD_REPORT | CMD_LIST | CMD_CHECK)
 #define MET (RUN | CMD_LIST | CMD_CHECK)
 
-enum { O_METER = 256, O_POWER_MODEL, O_IDLE, O_SYSFS, O_PROCFS, O_NET, O_JSON, O_DURATION, O_HELP, O_VERSION };
+enum { O_METER = 256, O_POWER_MODEL, O_IDLE, O_SYSFS, O_PROCFS, O_NET, O_JSON, O_DURATION, O_VERSION,
+       O_PORT, O_COMM, O_CGROUP, O_UNIT };
 
 static const struct row {
 	int         id; /* a letter, if it has a short form */
@@ -21,6 +22,10 @@ static const struct row {
 	int         commands;
 } table[] = {
 	{ 'p', "pid", "PID[,PID...]", "trace these processes, their threads and children", RUN },
+	{ O_PORT, "port", "N", "or those that listen on this TCP port", RUN },
+	{ O_COMM, "comm", "NAME", "or those of this name", RUN },
+	{ O_CGROUP, "cgroup", "PATH", "or those in this cgroup", RUN },
+	{ O_UNIT, "unit", "NAME", "or those of this systemd unit", RUN },
 	{ O_DURATION, "duration", "S", "stop after S seconds", RUN },
 	{ 'o', "output", "FILE", "write a recording (record: ipw.data if not given)",
 	  CMD_TRACE | CMD_RECORD },
@@ -80,7 +85,8 @@ void opts_usage(int command, int to_stderr)
 			continue;
 		snprintf(left, sizeof(left), table[i].id < 256 ? "-%c," : "   ", table[i].id);
 		fprintf(f, "  %s --%s%s%-*s %s\n", left, table[i].name, table[i].arg ? " " : "",
-			(int)(34 - strlen(table[i].name)), table[i].arg ? table[i].arg : "", table[i].help);
+			(int)(34 - strlen(table[i].name)) + !table[i].arg, table[i].arg ? table[i].arg : "",
+			table[i].help);
 	}
 }
 
@@ -134,6 +140,17 @@ static int take_model(struct opts *o, const char *s)
 	return 0;
 }
 
+static int take_find(struct opts *o, enum find_by by, const char *arg)
+{
+	double v = by == FIND_PORT ? number(arg, 0, NULL) : 1;
+
+	if (o->find_by || !*arg || !(v >= 1 && v <= 65535 && v == (unsigned)v))
+		return -EINVAL;
+	o->find_by = by;
+	o->find = arg;
+	return 0;
+}
+
 static int take(struct opts *o, int id, const char *arg)
 {
 	double v;
@@ -141,6 +158,14 @@ static int take(struct opts *o, int id, const char *arg)
 	switch (id) {
 	case 'p':
 		return take_pids(o, arg);
+	case O_PORT:
+		return take_find(o, FIND_PORT, arg);
+	case O_COMM:
+		return take_find(o, FIND_COMM, arg);
+	case O_CGROUP:
+		return take_find(o, FIND_CGROUP, arg);
+	case O_UNIT:
+		return take_find(o, FIND_UNIT, arg);
 	case 'o':
 		o->out = arg;
 		return *arg ? 0 : -EINVAL;
@@ -260,6 +285,7 @@ static const struct row *row_of(int id)
 static int complete(struct opts *o, int command, int argc, char **argv)
 {
 	int dashes = optind > 1 && !strcmp(argv[optind - 1], "--");
+	int named = (o->npid != 0) + (o->find_by != FIND_PID);
 
 	if (command & RUN && dashes && optind < argc)
 		o->cmd = argv + optind;
@@ -267,14 +293,15 @@ static int complete(struct opts *o, int command, int argc, char **argv)
 		say("unexpected argument '%s'%s", argv[optind], command & RUN ? " (a command comes after --)" : "");
 		return EXIT_USAGE;
 	}
-	if (command == CMD_SCRIPT && !o->npid && !o->cmd)
+	if (command == CMD_SCRIPT && !named && !o->cmd)
 		return 0; /* of a recording */
 	if (command == CMD_SCRIPT && o->in) {
 		say("-i and something to trace exclude each other");
 		return EXIT_USAGE;
 	}
-	if (command & RUN && !o->npid == !o->cmd) {
-		say(o->npid ? "-p and a command exclude each other" : "nothing to trace: give -p PID, or -- COMMAND");
+	if (command & RUN && named + (o->cmd != NULL) != 1) {
+		say(named > 1 ? "-p and --port, --comm, --cgroup, --unit exclude each other" :
+		    named ? "-p and a command exclude each other" : "nothing to trace: give -p PID, or -- COMMAND");
 		opts_usage(command, 1);
 		return EXIT_USAGE;
 	}

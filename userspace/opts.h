@@ -4,6 +4,7 @@
 #define IPW_OPTS_H
 
 #include "userspace/attrib.h"
+#include "userspace/find.h"
 #include "userspace/probes.h"
 
 enum {
@@ -21,6 +22,8 @@ enum {
 struct opts {
 	uint32_t pid[EV_SLOTS];
 	int      npid;
+	enum find_by find_by;
+	const char *find;    /* what to find by it */
 	char   **cmd; /* NULL-terminated; NULL: none */
 	double   duration_s; /* 0: until told to stop */
 	const char *out, *in;

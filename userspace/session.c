@@ -17,6 +17,7 @@
 #include "userspace/follow.h"
 #include "userspace/live.h"
 #include "userspace/pipeline.h"
+#include "userspace/resolve.h"
 #include "userspace/target.h"
 #include "userspace/util/clock.h"
 #include "userspace/util/fmt.h"
@@ -74,24 +75,6 @@ static void status_show(struct session *s, uint64_t now)
 }
 
 /* --- the target --------------------------------------------------------------------------------------------------- */
-
-static int resolve_targets(struct session *s)
-{
-	uint32_t tgid;
-	int i, err;
-
-	for (i = 0; i < s->o->npid; i++) {
-		err = target_resolve(s->o->pid[i], &tgid, s->run.target[i + 1].comm);
-		if (err) {
-			say("cannot trace %u: %s", s->o->pid[i], err == -EPERM ? "it is a kernel thread" :
-			    err == -ESRCH ? "no such process" : strerror(-err));
-			return err;
-		}
-		s->run.target[i + 1].pid = tgid;
-	}
-	s->run.nslot = (uint32_t)s->o->npid;
-	return 0;
-}
 
 static int start_command(struct session *s)
 {
@@ -451,7 +434,7 @@ int session_run(const struct opts *o, const struct sink *to, int nsink)
 	int err, ran = 0;
 
 	follow_init(&s.follow);
-	err = resolve_targets(&s);
+	err = resolve_targets(o, &s.run);
 	if (!err)
 		err = open_meters(&s);
 	if (err == -EINVAL)

@@ -164,6 +164,25 @@ static int listens_tcp(uint32_t tgid, const char *table, const uint64_t *ino, in
 	return found;
 }
 
+int target_listens_on(uint32_t tgid, unsigned port)
+{
+	char buf[4096] = "", want[16], *p;
+	uint64_t *ino = NULL;
+	int n = socket_inodes(tgid, &ino), hit = 0;
+	size_t len;
+
+	if (n > 0 && listens_tcp(tgid, "tcp", ino, n, buf, sizeof(buf)) +
+		     listens_tcp(tgid, "tcp6", ino, n, buf, sizeof(buf)) > 0) {
+		snprintf(want, sizeof(want), ":%u", port);
+		len = strlen(want);
+		for (p = strstr(buf, want); p && !hit; p = strstr(p + 1, want))
+			hit = !p[len] || p[len] == ',';
+	}
+	if (n >= 0)
+		free(ino);
+	return hit;
+}
+
 /* A line of /proc/net/unix: whether it is a stream socket that listens, and its inode and name. */
 static int unix_line(const char *line, uint64_t *ret_inode, char name[256])
 {

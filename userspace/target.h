@@ -24,6 +24,9 @@ int target_descendants(uint32_t tgid, uint32_t *ret, int max);
  */
 int target_listens(uint32_t tgid, char *buf, size_t size, int *ret_unix);
 
+/* Whether it listens on this TCP port. */
+int target_listens_on(uint32_t tgid, unsigned port);
+
 /* A number that changes when a unix stream socket begins to listen in the process's network namespace. Cheap. */
 uint64_t target_unix_signature(uint32_t tgid);
 

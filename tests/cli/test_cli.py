@@ -43,7 +43,8 @@ def usage():
                        (["--json"], "nothing to trace"), (["record"], "nothing to trace"),
                        (["report", "x"], "unexpected argument"), (["report", "-p", "1"], "unknown option"),
                        (["script", "-i", "x", "-p", "1"], "exclude each other"),
-                       (["script", "-o", "x"], "unknown option"), (["nonsense"], "unexpected argument 'nonsense'"), (["-p", "1", "--meter", ""], "bad value"),
+                       (["script", "-o", "x"], "unknown option"),
+                       (["nonsense"], "unexpected argument 'nonsense'"), (["-p", "1", "--meter", ""], "bad value"),
                        (["list", "--meter", "nope"], "no energy source is called 'nope'")):
         p = run(*args)
         check(p.returncode == 129 and said in p.stderr and not p.stdout, "usage error: %s" % " ".join(args)[:60],
@@ -101,8 +102,8 @@ def script():
     for r in rows:
         mine = [x for q, x in events if q == "q%d" % r["id"]]
         opened, usage = mine[0], [x.split() for x in mine if x.startswith("usage ")]
-        check(opened.startswith("open %s %s pid %d from %s to %s" % (r["dialect"], r["path"], r["pid"], r["client"],
-                                                                     r["server"])), "script: open of %d" % r["id"], mine)
+        said = "open %s %s pid %d from %s to %s" % (r["dialect"], r["path"], r["pid"], r["client"], r["server"])
+        check(opened.startswith(said), "script: open of %d" % r["id"], mine)
         check(usage and usage[-1][2] == str(r["prompt_tokens"]) and usage[-1][-1] == str(r["completion_tokens"]),
               "script: usage of %d" % r["id"], usage)
         check(mine[-1].startswith("over "), "script: %d ends last" % r["id"], mine[-1])

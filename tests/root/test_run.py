@@ -13,8 +13,8 @@ import threading
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../lib"))
-from harness import (PYTHON, TRACE, Tracer, balanced, check, done, free_port, report, stop, tempdir,  # noqa: E402
-                     tracer, wait_for)
+from harness import (PYTHON, TRACE, Tracer, balanced, check, done, free_port, llama, report, stop,  # noqa: E402
+                     tempdir, tracer, wait_for)
 
 SCRIPTED = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../lib/scripted.py")
 USAGE = {"prompt_tokens": 7, "completion_tokens": 5, "prompt_tokens_details": {"cached_tokens": 2}}
@@ -54,14 +54,18 @@ def listening(address):
 class Scripted:
     """The scripted server on an address."""
 
-    def __init__(self, d, address=None):
+    def __init__(self, d, address=None, python=None):
+        self.python = PYTHON
+        if python:
+            self.python = os.path.join(d, python)  # its name is what it was called by
+            os.symlink(sys.executable, self.python)
         self.address = address or str(free_port())
         self.file = os.path.join(d, "script.json")
         with open(self.file, "w") as f:
             json.dump(SCRIPT, f)
 
     def argv(self):
-        return [PYTHON, SCRIPTED, self.address, self.file]
+        return [self.python, SCRIPTED, self.address, self.file]
 
     def __enter__(self):
         self.p = subprocess.Popen(self.argv())
@@ -347,6 +351,31 @@ def powerless():
           "list", p.stdout)
 
 
+def names():
+    """A server by its port, its name and its cgroup; and all that run here, on a terminal."""
+    with tempdir() as d, Scripted(d, python="ipw-scripted") as s:
+        for args in (["--port", s.address], ["--comm", "ipw-scripted"]):
+            with tracer(*args, "--json") as t:
+                s.ask()
+                t.stop()
+            check(len(t.rows) == 1 and t.rows[0]["pid"] == s.p.pid and "found %d (" % s.p.pid in t.stderr(),
+                  "found by %s" % args[0], t.stderr())
+        with open("/proc/%d/cgroup" % s.p.pid) as f:
+            path = max((line.rstrip("\n").split(":", 2)[2] for line in f), key=len)
+        p = subprocess.run([TRACE, "--cgroup", path, "--duration", "0.2"], capture_output=True, text=True)
+        many = "too many processes fit" in p.stderr
+        check(many or "found " in p.stderr, "found by --cgroup %s" % path, p.stderr)
+    for args, said in ((["--port", "1"], "cannot find a process that fits '1'"),
+                       (["--unit", "no-such-unit"], "cannot find a process that fits 'no-such-unit'")):
+        p = subprocess.run([TRACE, *args], capture_output=True, text=True)
+        check(p.returncode == 1 and said in p.stderr, " ".join(args), p)
+    with llama() as (server, port):
+        p = subprocess.run(["script", "-qec", TRACE, "/dev/null"], capture_output=True, text=True,
+                           stdin=subprocess.DEVNULL)
+        check(p.returncode == 0 and "ipw-trace -p %d" % server.pid in p.stdout and "127.0.0.1:%d" % port in p.stdout,
+              "the servers that run here", p.stdout)
+
+
 def silent():
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
@@ -361,6 +390,6 @@ def silent():
 
 
 for f in (wires, cancels, evil, commands, forks, two_targets, endings, killed, exits, midway, overflow, powerless,
-          silent):
+          names, silent):
     f()
 done()

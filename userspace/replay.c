@@ -12,6 +12,7 @@
 #include <unistd.h>
 #include <zlib.h>
 
+#include "userspace/http.h"
 #include "userspace/sink/recording.h"
 #include "userspace/util/str.h"
 
@@ -125,8 +126,14 @@ static void take_meter(struct replay *r, const struct rec_meter *m)
 
 static void take_end(struct replay *r, const struct rec_end *e)
 {
+	int i;
+
 	r->end = (struct run_end){ .end_ns = e->end_ns, .lost_events = e->lost_events, .evicted = e->evicted,
 				   .tracer_cpu_s = isfinite(e->tracer_cpu_s) ? e->tracer_cpu_s : NAN };
+	for (i = 1; i <= HTTP_PIPELINED && e->r.len >= sizeof(*e); i++) {
+		r->end.unread[i].why = http_why((enum http_opaque)i);
+		r->end.unread[i].n = e->unread[i];
+	}
 	r->ended = 1;
 }
 
@@ -140,7 +147,7 @@ static void take_facts(struct replay *r, const struct rec *h)
 		take_target(r, (const void *)h);
 	} else if (h->type == REC_METER && h->len >= sizeof(struct rec_meter)) {
 		take_meter(r, (const void *)h);
-	} else if (h->type == REC_END && h->len >= sizeof(struct rec_end)) {
+	} else if (h->type == REC_END && h->len >= offsetof(struct rec_end, unread)) {
 		take_end(r, (const void *)h);
 	} else if (h->type == REC_ACTIVITY && h->len >= sizeof(struct rec_activity) && !r->ended) {
 		t_ns = ((const struct rec_activity *)h)->t_ns;

@@ -146,11 +146,29 @@ static void gpu_shares(struct session *s, uint64_t now)
 			gpu_share_of(s, i, now);
 }
 
+/* Once for each reason: somebody may wait for queries there. */
+static void say_unread(struct session *s)
+{
+	static const char *const matters[UNREAD_MAX] = {
+		[HTTP_TLS] = "encrypted (TLS)", [HTTP_H2] = "HTTP/2", [HTTP_UPGRADED] = "upgraded, as WebSocket is",
+		[HTTP_PIPELINED] = "pipelined beyond what is followed",
+	};
+	int i;
+
+	for (i = 0; i < UNREAD_MAX; i++) {
+		if (matters[i] && s->pipeline.opaque[i] && !s->end.unread[i].n)
+			say("a connection is %s: queries on it are not seen", matters[i]);
+		s->end.unread[i].why = i ? http_why((enum http_opaque)i) : NULL;
+		s->end.unread[i].n = s->pipeline.opaque[i];
+	}
+}
+
 static void drain(struct session *s)
 {
 	uint64_t lost;
 
 	(void)live_drain(s->live, on_ev, s);
+	say_unread(s);
 	lost = live_lost(s->live) + s->pipeline.conns.dropped;
 	if (lost != s->lost)
 		pipeline_lost(&s->pipeline, clock_mono_ns());

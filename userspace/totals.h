@@ -24,12 +24,18 @@ struct run {
 	} target[EV_SLOTS];     /* by slot, from 1 */
 };
 
+#define UNREAD_MAX 8
+
 /* What is known when it ends. Recorded. */
 struct run_end {
 	uint64_t end_ns;
 	uint64_t lost_events;   /* ring, kernel side */
 	uint64_t evicted;       /* connections, queries and calls that found no room */
 	double   tracer_cpu_s;  /* user + sys of the tracer; what its BPF programs cost the traced is not in it */
+	struct {
+		const char *why; /* "TLS"; NULL or n 0: none */
+		uint64_t    n;
+	} unread[UNREAD_MAX]; /* connections that are none we read */
 };
 
 struct totals_row {

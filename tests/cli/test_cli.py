@@ -18,7 +18,7 @@ queue_ms ttft_ms tpot_ms itl_p50_ms itl_p95_ms duration_ms prompt_tokens cached_
 bound_j queue_j prefill_j decode_j j_per_output_token energy_by_domain source method concurrency_mean flags""".split()
 SUMMARY = """type schema version hardware kernel start_time duration_s queries errors cancels prompt_tokens
 completion_tokens tokens_per_s concurrency_mean measured_j queries_j server_other_j others_j idle_j energy_by_domain
-bound_j mean_w idle_source method sources lost_events tracer_cpu_s""".split()
+bound_j mean_w idle_source method sources lost_events evicted unread_connections tracer_cpu_s""".split()
 FLAGS = {"estimated", "estimated_tokens", "queue_in_prefill", "truncated", "lost_events", "idle_unknown", "meter_gap",
          "gpu_unsplit", "early_split"}
 ENDS = {"complete", "cancel", "error", "lost", "attached_midway", "running"}

@@ -376,6 +376,25 @@ def names():
               "the servers that run here", p.stdout)
 
 
+def unread():
+    """Connections that are none we read: said once, counted, and the same in the report."""
+    first = {"TLS": b"\x16\x03\x01\x00\xf0\x01\x00\x00\xec\x03\x03" + b"k" * 60,
+             "HTTP/2": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0" * 30}
+    with tempdir() as d, Scripted(d) as s:
+        path = os.path.join(d, "ipw.data")
+        with tracer("-p", s.p.pid, "--json", "-o", path) as t:
+            for data in [*first.values(), first["TLS"]]:
+                with socket.create_connection(("127.0.0.1", int(s.address))) as c:
+                    c.sendall(data)
+                    time.sleep(0.2)
+            s.ask()
+            t.stop()
+        check(t.summary["unread_connections"] == {"TLS": 2, "HTTP/2": 1} and len(t.rows) == 1,
+              "connections that are not read", t.summary)
+        check(t.stderr().count("encrypted (TLS): queries on it are not seen") == 1, "said once", t.stderr())
+        check(report(path)[1]["unread_connections"] == t.summary["unread_connections"], "and in the report")
+
+
 def silent():
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
@@ -390,6 +409,6 @@ def silent():
 
 
 for f in (wires, cancels, evil, commands, forks, two_targets, endings, killed, exits, midway, overflow, powerless,
-          names, silent):
+          names, unread, silent):
     f()
 done()

@@ -166,6 +166,7 @@ static void domains(struct json_out *j, const struct summary *m)
 static void summary(struct sink *s, const struct summary *m)
 {
 	struct json_out j = { .f = s->out };
+	int i;
 
 	json_open(&j, NULL, '{');
 	json_str(&j, "type", "summary");
@@ -187,6 +188,12 @@ static void summary(struct sink *s, const struct summary *m)
 	domains(&j, m);
 	json_raw(&j, "estimated", m->estimated ? "true" : "false");
 	json_int(&j, "lost_events", (int64_t)m->end->lost_events);
+	json_int(&j, "evicted", (int64_t)m->end->evicted);
+	json_open(&j, "unread_connections", '{');
+	for (i = 0; i < UNREAD_MAX; i++)
+		if (m->end->unread[i].n)
+			json_int(&j, m->end->unread[i].why, (int64_t)m->end->unread[i].n);
+	json_close(&j, '}');
 	json_num(&j, "tracer_cpu_s", m->end->tracer_cpu_s);
 	flags(&j, m->flags);
 	json_close(&j, '}');

@@ -239,11 +239,14 @@ static void gpu(struct sink *s, const struct gpu_share *g)
 static void summary(struct sink *s, const struct summary *m)
 {
 	struct rec_end *r = add(s, REC_END, 0, sizeof(*r));
+	int i;
 
 	r->end_ns = m->end->end_ns;
 	r->lost_events = m->end->lost_events;
 	r->evicted = m->end->evicted;
 	r->tracer_cpu_s = m->end->tracer_cpu_s;
+	for (i = 0; i < UNREAD_MAX; i++)
+		r->unread[i] = m->end->unread[i].n;
 }
 
 static int close_(struct sink *s)

@@ -113,8 +113,9 @@ struct rec_end {
 	uint64_t end_ns; /* the last look */
 	uint64_t lost_events, evicted;
 	double   tracer_cpu_s;
+	uint64_t unread[8]; /* connections that were not read, by enum http_opaque */
 };
-_Static_assert(sizeof(struct rec_end) == 40, "rec_end");
+_Static_assert(sizeof(struct rec_end) == 104, "rec_end");
 
 struct rec_open {
 	struct rec r; /* n: slot */

@@ -279,7 +279,7 @@ static void summary(struct sink *s, const struct summary *m)
 		m->duration_s, start);
 	fprintf(f, " on %s, Linux %s\n", m->run->hardware, m->run->kernel);
 	for (i = 1; i <= m->run->nslot; i++)
-		fprintf(f, " of pid %u (%s)%s\n", m->run->target[i].pid, m->run->target[i].comm, "");
+		fprintf(f, " of pid %u (%s)\n", m->run->target[i].pid, m->run->target[i].comm);
 	model_rows(s, m);
 	fprintf(f, "\n  %s tokens/s out, %s queries at a time while any ran, %llu errors, %llu cancelled, %llu lost, "
 		"%llu running\n", F3(m->tokens_per_s), F3(m->concurrency_mean), (unsigned long long)m->errors,
@@ -292,6 +292,12 @@ static void summary(struct sink *s, const struct summary *m)
 	fprintf(f, "  %llu events lost; tracer: %.3f s of CPU, %.2f %% of one\n",
 		(unsigned long long)m->end->lost_events, m->end->tracer_cpu_s,
 		m->duration_s > 0 ? 100 * m->end->tracer_cpu_s / m->duration_s : NAN);
+	if (m->end->evicted)
+		fprintf(f, "  %llu connections or queries found no room\n", (unsigned long long)m->end->evicted);
+	for (i = 0; i < UNREAD_MAX; i++)
+		if (m->end->unread[i].n)
+			fprintf(f, "  %llu connections not read: %s\n", (unsigned long long)m->end->unread[i].n,
+				m->end->unread[i].why);
 	flags_legend(s, m);
 	fflush(f);
 }

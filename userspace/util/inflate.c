@@ -14,6 +14,7 @@
 #endif
 
 #define OUT_SIZE 16384
+#define ZLIB_HELD 45056 /* zconf.h: 32 kB of window, and some for the state */
 #define ZSTD_WINDOW_LOG 23 /* 8 MiB: what RFC 8878 asks a decoder to bear, and browsers do not go beyond */
 
 struct coding {
@@ -32,8 +33,16 @@ struct inflate {
 	uint64_t   in, out;
 	int        begun; /* deflate: it is known whether there is a zlib header */
 	int        whole;
-	char       buf[OUT_SIZE];
+	size_t     held;  /* bytes, as far as they are known */
 };
+
+static size_t held; /* by all */
+
+static void hold(struct inflate *z, size_t n)
+{
+	held += n - z->held;
+	z->held = n;
+}
 
 /* --- zlib --------------------------------------------------------------------------------------------------------- */
 
@@ -46,6 +55,7 @@ static int zlib_open_as(struct inflate *z, int window)
 		free(s);
 		return -ENOMEM;
 	}
+	hold(z, ZLIB_HELD);
 	return 0;
 }
 
@@ -112,6 +122,7 @@ static int zstd_step(struct inflate *z, const char **p, size_t *n, char **out, s
 	*out += o.pos;
 	*room -= o.pos;
 	z->whole = !ret;
+	hold(z, ZSTD_sizeof_DStream(z->state));
 	return ZSTD_isError(ret) ? -EBADMSG : 0;
 }
 
@@ -124,9 +135,33 @@ static void zstd_close(struct inflate *z)
 /* --- brotli ------------------------------------------------------------------------------------------------------- */
 
 #ifdef HAVE_BROTLI
+/* Its size stands before what the decoder gets. */
+static void *brotli_alloc(void *ctx, size_t n)
+{
+	struct inflate *z = ctx;
+	size_t *p = malloc(n + 2 * sizeof(*p));
+
+	if (!p)
+		return NULL;
+	p[0] = n;
+	hold(z, z->held + n);
+	return p + 2;
+}
+
+static void brotli_free(void *ctx, void *at)
+{
+	struct inflate *z = ctx;
+	size_t *p = at;
+
+	if (!p)
+		return;
+	hold(z, z->held - p[-2]);
+	free(p - 2);
+}
+
 static int brotli_open(struct inflate *z)
 {
-	z->state = BrotliDecoderCreateInstance(NULL, NULL, NULL);
+	z->state = BrotliDecoderCreateInstance(brotli_alloc, brotli_free, z);
 	return z->state ? 0 : -ENOMEM;
 }
 
@@ -193,9 +228,14 @@ struct inflate *inflate_new(const char *coding, inflate_fn fn, void *ctx)
 	z->fn = fn;
 	z->ctx = ctx;
 	z->in = z->out = 0;
+	z->held = 0;
 	z->begun = z->whole = 0;
 	if (z->coding->open(z)) {
 		free(z);
+		return NULL;
+	}
+	if (held > INFLATE_MEMORY) {
+		inflate_free(z);
 		return NULL;
 	}
 	return z;
@@ -203,6 +243,7 @@ struct inflate *inflate_new(const char *coding, inflate_fn fn, void *ctx)
 
 int inflate_feed(struct inflate *z, const char *p, size_t n)
 {
+	static char buf[OUT_SIZE];
 	size_t room, left;
 	char *out;
 	int err;
@@ -210,14 +251,16 @@ int inflate_feed(struct inflate *z, const char *p, size_t n)
 	z->in += n;
 	do {
 		left = n;
-		out = z->buf;
+		out = buf;
 		room = OUT_SIZE;
 		err = z->coding->step(z, &p, &n, &out, &room);
 		z->out += OUT_SIZE - room;
 		if (!err && z->out > INFLATE_FREE && z->out / INFLATE_RATIO > z->in)
 			err = -E2BIG;
+		if (!err && held > INFLATE_MEMORY)
+			err = -E2BIG;
 		if (!err && room < OUT_SIZE)
-			z->fn(z->ctx, z->buf, OUT_SIZE - room);
+			z->fn(z->ctx, buf, OUT_SIZE - room);
 		if (!err && n && n == left && room == OUT_SIZE)
 			err = -EBADMSG; /* it neither takes nor gives */
 	} while (!err && (n || !room));
@@ -234,5 +277,6 @@ void inflate_free(struct inflate *z)
 	if (!z)
 		return;
 	z->coding->close(z);
+	hold(z, 0);
 	free(z);
 }

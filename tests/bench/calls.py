@@ -80,9 +80,8 @@ def ours(pid, seen):
 def traced(o):
     op = Op()
     try:
-        us, them = ours(op.pid, True), others(op.pid)
+        us = ours(op.pid, True)
         run_pairs(op, us, TRACED, o.ms, o.pairs)
-        run_pairs(op, us[:1] + them, TRACED[:2], o.ms, o.pairs)
     finally:
         op.close()
     rows = []
@@ -91,10 +90,19 @@ def traced(o):
         for v in us:
             rows.append(pair_row("added to a traced process's %s, %s" % (TITLES[name], v.name),
                                  reach if v is us[0] else "", v, name, o.pairs))
-    for v in them:
-        for name in TRACED[:2]:
-            rows.append(pair_row("beside it: %s, %s" % (v.name, TITLES[name]), "", v, name, o.pairs))
     return rows
+
+
+def beside(o):
+    """Other tracers, interleaved with ours."""
+    op = Op()
+    try:
+        us = ours(op.pid, True)[:1] + others(op.pid)
+        run_pairs(op, us, TRACED[:2], o.ms, o.pairs)
+    finally:
+        op.close()
+    return [pair_row("beside: %s, %s" % (v.name, TITLES[name]), "", v, name, o.pairs)
+            for v in us for name in TRACED[:2]]
 
 
 def untraced(o):

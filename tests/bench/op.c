@@ -6,7 +6,7 @@
  * Prints "pid N". For each line "NAME MS" on stdin it does NAME for MS milliseconds and prints one line:
  * "NAME batches p25 median p75 tokens", times in nanoseconds for one NAME, over batches of about 0.2 ms. Between
  * batches it spins for some fixed work, three times as long as a batch, so that a reader on another CPU keeps up; and
- * where the work before or after a batch took longer than it can take, something else slowed the CPU (the other
+ * where the work before or after a batch took longer than it took at best, something else slowed the CPU (the other
  * hyperthread of its core above all) and the batch does not count. tokens is how many token events the sends carried,
  * counted or not; -1 where they are not to be known.
  *
@@ -31,9 +31,10 @@
 #define SAMPLES 65536
 #define EVENT   244 /* bytes of one token's event: with its chunk's framing 250 */
 #define ENOUGH  20   /* batches */
-#define LONGER  5
+#define LONGER  20
 #define PACE    3
-#define SLOWED  1.12 /* times the quickest that the fixed work ever took */
+#define SLOWED  1.12 /* times the quickest that the fixed work took in this run */
+#define WARM_NS 3000000
 
 static _Noreturn void die(const char *what)
 {
@@ -487,6 +488,9 @@ static void measure(const struct op *o, unsigned ms)
 
 	if (o->open)
 		o->open();
+	/* The CPU's own speed changes from minute to minute: what is undisturbed is asked anew for each run. */
+	spin_best = UINT64_MAX;
+	spin_for(WARM_NS);
 	one_batch(o); /* not counted */
 	now = now_ns();
 	end = now + ms * 1000000ull;

@@ -8,55 +8,8 @@
 
 #include "userspace/cmd.h"
 #include "userspace/opts.h"
-#include "userspace/pipeline.h"
-#include "userspace/replay.h"
+#include "userspace/playback.h"
 #include "userspace/sink/terminal.h"
-
-static void on_wire(void *ctx, const struct wire_ev *e)
-{
-	pipeline_wire(ctx, e);
-}
-
-static void on_activity(void *ctx, const struct activity *a)
-{
-	pipeline_activity(ctx, a);
-}
-
-static void on_sample(void *ctx, const struct sample *m)
-{
-	pipeline_sample(ctx, m);
-}
-
-static void on_gpu(void *ctx, const struct gpu_share *g)
-{
-	pipeline_gpu(ctx, g);
-}
-
-static void on_hole(void *ctx)
-{
-	struct pipeline *p = ctx;
-
-	pipeline_lost(p, p->timeline.last.t_ns);
-}
-
-static const struct replay_ops ops = {
-	.wire = on_wire, .activity = on_activity, .sample = on_sample, .gpu = on_gpu, .hole = on_hole,
-};
-
-/* One pass. floor: where to leave the idle floors that it found. */
-static int play(struct replay *r, const struct idle *idle, const struct sink *sink, int nsink, struct idle *floor)
-{
-	struct pipeline p;
-	int err = pipeline_init(&p, &r->run, r->meters, r->nmeter, idle, sink, nsink);
-
-	if (!err) {
-		replay_play(r, &ops, &p);
-		err = pipeline_close(&p, &r->end);
-		memcpy(floor, p.attrib.idle, (size_t)r->nmeter * sizeof(*floor));
-	}
-	pipeline_release(&p);
-	return err;
-}
 
 static const char *reason(int err)
 {
@@ -94,9 +47,9 @@ int report_file(const char *path, const struct sink *sink)
 		say("cannot read '%s': %s", path, reason(err));
 		return 1;
 	}
-	err = play(&r, r.idle, NULL, 0, floor);
+	err = playback(&r, r.idle, NULL, 0, floor);
 	if (!err)
-		err = play(&r, floor, sink, 1, floor);
+		err = playback(&r, floor, sink, 1, floor);
 	say_damage(&r, path);
 	if (err)
 		say("cannot write the report: %s", strerror(-err));

@@ -57,7 +57,7 @@ int http_line_take(struct http_side *s, const char **p, const char *end, const c
 
 /* --- heads -------------------------------------------------------------------------------------------------------- */
 
-int http_is_method(const char *p, size_t n)
+static int is_method(const char *p, size_t n)
 {
 	size_t i;
 
@@ -88,7 +88,7 @@ int http_request_line(const char *p, size_t n, struct http_head *ret)
 {
 	const char *sp1 = memchr(p, ' ', n), *sp2;
 
-	if (!sp1 || !http_is_method(p, (size_t)(sp1 - p)) || n < 14)
+	if (!sp1 || !is_method(p, (size_t)(sp1 - p)) || n < 14)
 		return 0;
 	sp2 = memrchr(p, ' ', n);
 	if (sp2 <= sp1 + 1 || (size_t)(p + n - sp2) != 9 || memcmp(sp2, " HTTP/1.", 8) ||
@@ -128,7 +128,7 @@ int http_may_start(const char *p, size_t n, enum conn_dir dir, int request)
 
 	if (dir == CONN_OUT && !memcmp(p, "HTTP/1.", n < 7 ? n : 7))
 		return 1;
-	return request && http_is_method(p, sp ? (size_t)(sp - p) : n);
+	return request && is_method(p, sp ? (size_t)(sp - p) : n);
 }
 
 /* Digits alone; -1: it is no such number. */

@@ -42,7 +42,6 @@ void http_body(struct http *h, const struct bytes *b, const char *p, size_t n);
  * input, and what there is of it is kept in s->line.
  */
 int http_line_take(struct http_side *s, const char **p, const char *end, const char **ret_line, size_t *ret_len);
-int http_is_method(const char *p, size_t n);
 /* "METHOD target HTTP/1.x", "HTTP/1.x DDD reason". Whether it is one; ret, if not NULL, gets what it says. */
 int http_request_line(const char *p, size_t n, struct http_head *ret);
 int http_status_line(const char *p, size_t n, struct http_head *ret);

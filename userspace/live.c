@@ -5,7 +5,6 @@
 #include <bpf/btf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -417,23 +416,4 @@ void live_mute(struct live *l, uint64_t cookie)
 
 	if (!bpf_map_update_elem(bpf_map__fd(l->skel->maps.muted), &cookie, &one, BPF_ANY))
 		__atomic_add_fetch(&l->skel->bss->mute_gen, 1, __ATOMIC_RELEASE);
-}
-
-double live_bpf_cpu_s(struct live *l)
-{
-	struct bpf_prog_info info;
-	uint32_t len = sizeof(info);
-	struct bpf_program *prog;
-	uint64_t ns = 0, runs = 0;
-	int i;
-
-	for (i = 0; probes[i].program; i++) {
-		prog = bpf_object__find_program_by_name(l->skel->obj, probes[i].program);
-		memset(&info, 0, sizeof(info));
-		if (!prog || bpf_program__fd(prog) < 0 || bpf_obj_get_info_by_fd(bpf_program__fd(prog), &info, &len))
-			continue;
-		ns += info.run_time_ns;
-		runs += info.run_cnt;
-	}
-	return runs ? (double)ns * 1e-9 : NAN;
 }

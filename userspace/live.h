@@ -41,7 +41,5 @@ int  live_activity(struct live *l, struct activity *ret);
 uint64_t live_lost(struct live *l);
 /* The bytes of this socket need not be copied any more. */
 void live_mute(struct live *l, uint64_t cookie);
-/* Seconds of CPU that the programs took, in whatever process; NAN when the kernel does not count (bpf_stats). */
-double live_bpf_cpu_s(struct live *l);
 
 #endif

@@ -7,55 +7,10 @@
 #include <string.h>
 #include <zlib.h>
 
-#include "userspace/pipeline.h"
-#include "userspace/replay.h"
+#include "userspace/playback.h"
 #include "userspace/sink/recording.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void on_wire(void *ctx, const struct wire_ev *e)
-{
-	pipeline_wire(ctx, e);
-}
-
-static void on_activity(void *ctx, const struct activity *a)
-{
-	pipeline_activity(ctx, a);
-}
-
-static void on_sample(void *ctx, const struct sample *m)
-{
-	pipeline_sample(ctx, m);
-}
-
-static void on_gpu(void *ctx, const struct gpu_share *g)
-{
-	pipeline_gpu(ctx, g);
-}
-
-static void on_hole(void *ctx)
-{
-	struct pipeline *p = ctx;
-
-	pipeline_lost(p, p->timeline.last.t_ns);
-}
-
-static const struct replay_ops ops = {
-	.wire = on_wire, .activity = on_activity, .sample = on_sample, .gpu = on_gpu, .hole = on_hole,
-};
-
-static void play(struct replay *r, const struct idle *idle, struct idle *floor)
-{
-	static struct pipeline p;
-	int err = pipeline_init(&p, &r->run, r->meters, r->nmeter, idle, NULL, 0);
-
-	if (!err) {
-		replay_play(r, &ops, &p);
-		pipeline_close(&p, &r->end);
-		memcpy(floor, p.attrib.idle, (size_t)r->nmeter * sizeof(*floor));
-	}
-	pipeline_release(&p);
-}
 
 static void report(const uint8_t *data, size_t size)
 {
@@ -64,8 +19,8 @@ static void report(const uint8_t *data, size_t size)
 
 	if (replay_open_mem(&r, (const char *)data, size))
 		return;
-	play(&r, r.idle, floor);
-	play(&r, floor, again);
+	playback(&r, r.idle, NULL, 0, floor);
+	playback(&r, floor, NULL, 0, again);
 	replay_close(&r);
 }
 

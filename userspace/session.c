@@ -156,8 +156,10 @@ static void say_unread(struct session *s)
 	int i;
 
 	for (i = 0; i < UNREAD_MAX; i++) {
-		if (matters[i] && s->pipeline.opaque[i] && !s->end.unread[i].n)
+		if (matters[i] && s->pipeline.opaque[i] && !s->end.unread[i].n) {
+			status_clear(s);
 			say("a connection is %s: queries on it are not seen", matters[i]);
+		}
 		s->end.unread[i].why = i ? http_why((enum http_opaque)i) : NULL;
 		s->end.unread[i].n = s->pipeline.opaque[i];
 	}

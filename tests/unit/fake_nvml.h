@@ -54,16 +54,19 @@ FAKE void install_stub(const char *name)
 	install(path);
 }
 
+/* In one step: a thread that reads the file meanwhile sees the old one or the new one, never an empty one. */
 FAKE void put(const char *name, const char *text)
 {
-	char path[128];
+	char path[128], whole[128];
 	FILE *f;
 
-	path_in_dir(path, sizeof(path), name);
+	path_in_dir(path, sizeof(path), "new");
+	path_in_dir(whole, sizeof(whole), name);
 	f = fopen(path, "w");
 	assert_non_null(f);
 	fputs(text, f);
 	fclose(f);
+	assert_int_equal(rename(path, whole), 0);
 }
 
 /* What the GPUs do, and what time it is. */

@@ -285,7 +285,7 @@ static void init_that_hangs_is_left(void **state)
 	gpus(0, TWO "init hang\n");
 	assert_int_equal(open_again(), -ETIMEDOUT);
 	took = now_ns() - start;
-	assert_true(took >= NVML_LOAD_MS * MS && took < NVML_LOAD_MS * MS + 5 * SECOND);
+	assert_true(took >= NVML_LOAD_MS * MS && took < 30 * SECOND);
 	assert_string_equal(col->why, "nvmlInit did not come back in 2 s: the driver hangs");
 	assert_false(was_called("shutdown 0"));
 	gpus(0, TWO);

@@ -25,6 +25,14 @@ static __always_inline bool file_is_last_ref(struct file *f)
 	return BPF_CORE_READ(f, f_ref.refcnt.counter) == 0;
 }
 
+/* The other end of a unix socket; 0 where those are a module, whose types are not in the kernel's own BTF. */
+static __always_inline __u64 unix_peer(struct sock *sk)
+{
+	struct unix_sock *u = (void *)sk;
+
+	return bpf_core_field_exists(u->peer) ? (__u64)BPF_CORE_READ(u, peer) : 0;
+}
+
 /* Numbers of the 64-bit system calls, and the one that registers belong to. */
 #if defined(__TARGET_ARCH_x86)
 #define syscall_number(regs) BPF_CORE_READ(regs, orig_ax)

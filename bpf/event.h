@@ -57,7 +57,10 @@ struct ev_hdr {
 };
 _Static_assert(sizeof(struct ev_hdr) == 24, "ev_hdr");
 
-/* Who talks: family is AF_INET, AF_INET6 or AF_UNIX; ports in host order; an IPv4 address is in the first 4 bytes. */
+/*
+ * Who talks: family is AF_INET, AF_INET6 or AF_UNIX; ports in host order; an IPv4 address is in the first 4 bytes. Of a
+ * unix socket the first 8 bytes are a number for each end, the same from both sides; 0: not known.
+ */
 struct ev_sock {
 	__u64 cookie; /* of the socket: unique while the kernel runs; tier sys: its address, unique while it is open */
 	__u16 family;

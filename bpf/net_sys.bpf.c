@@ -103,8 +103,11 @@ static __always_inline void sock_fill(struct ev_sock *s, struct sock *sk)
 	s->lport = s->rport = s->pad = 0;
 	__builtin_memset(s->laddr, 0, sizeof(s->laddr));
 	__builtin_memset(s->raddr, 0, sizeof(s->raddr));
-	if (s->family == AF_UNIX)
+	if (s->family == AF_UNIX) { /* no addresses: the two sockets themselves, by which the reader knows its ends */
+		*(__u64 *)s->laddr = (__u64)sk;
+		*(__u64 *)s->raddr = unix_peer(sk);
 		return;
+	}
 	s->lport = BPF_CORE_READ(sk, __sk_common.skc_num);
 	s->rport = bpf_ntohs(BPF_CORE_READ(sk, __sk_common.skc_dport));
 	if (s->family == AF_INET) {

@@ -142,6 +142,10 @@ struct sock {
 	struct socket     *sk_socket;
 };
 
+struct unix_sock {
+	struct sock *peer;
+};
+
 struct tcp_sock {
 	u32 copied_seq;
 	u32 write_seq;

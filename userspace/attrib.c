@@ -39,9 +39,11 @@ int attrib_init(struct attrib *a, struct timeline *tl, const struct idle *idle, 
 	memcpy(a->idle, idle, (size_t)tl->nch * sizeof(*idle));
 	for (s = 1; s <= tl->nslot; s++) {
 		a->slot[s].weight.tl = tl;
+		a->slot[s].apart.tl = tl;
 		a->slot[s].weight.ring = calloc(TIMELINE_TICKS, sizeof(double));
+		a->slot[s].apart.ring = calloc(TIMELINE_TICKS, sizeof(double));
 		a->slot[s].active = calloc(TIMELINE_TICKS, sizeof(*a->slot[s].active));
-		if (!a->slot[s].weight.ring || !a->slot[s].active)
+		if (!a->slot[s].weight.ring || !a->slot[s].apart.ring || !a->slot[s].active)
 			return -ENOMEM;
 	}
 	return floor_init(&a->floor, tl->nch);
@@ -73,6 +75,7 @@ void attrib_release(struct attrib *a)
 		}
 		free(a->slot[s].held);
 		free(a->slot[s].weight.ring);
+		free(a->slot[s].apart.ring);
 		free(a->slot[s].active);
 	}
 	floor_release(&a->floor);
@@ -124,24 +127,57 @@ void attrib_began(struct attrib *a, struct query *q)
 /* What has to be spread, by what is known now. Of a stream it ends at F, of other answers at E; while unknown, now. */
 static void spread_known(struct attrib *a, struct query *q, uint64_t now)
 {
-	uint64_t to = q->f_ns ? q->f_ns : q->share->running ? now : q->e_ns;
+	uint64_t f = query_first_ns(q), to = f ? f : q->share->running ? now : q->e_ns;
 	double tokens = query_prompt_work(q);
 
-	if (q->stream != WIRE_STREAMED && q->usage.completion > 0)
+	if (q->stream != WIRE_STREAMED && !q->inner_f_ns && q->usage.completion > 0)
 		tokens += (double)q->usage.completion;
 	weight_spread(&q->share->weight, &a->slot[q->open.slot].weight, tokens, q->r_ns, to);
 }
 
 void attrib_first(struct attrib *a, struct query *q)
 {
-	if (q->share)
+	if (q->share && !q->parent)
 		spread_known(a, q, q->f_ns);
 }
 
 void attrib_tokens(struct attrib *a, struct query *q, uint64_t ts_ns, uint32_t n)
 {
+	struct attrib_slot *s = &a->slot[q->open.slot];
+
 	if (q->share)
-		(void)weight_event(&q->share->weight, &a->slot[q->open.slot].weight, ts_ns, n);
+		(void)weight_event(&q->share->weight, q->parent ? &s->apart : &s->weight, ts_ns, n);
+}
+
+void attrib_hop(struct attrib *a, struct query *q)
+{
+	struct attrib_slot *s = &a->slot[q->open.slot];
+	size_t i;
+
+	if (!q->share)
+		return;
+	for (i = 0; s->held[i] != q; i++)
+		;
+	memmove(&s->held[i], &s->held[i + 1], (--s->n - i) * sizeof(struct query *));
+	a->held--;
+	weight_leave(&q->share->weight, &s->weight);
+}
+
+void attrib_inner(struct attrib *a, struct query *q, struct query *hop)
+{
+	if (q->share && hop->share)
+		weight_join(&q->share->weight, &a->slot[q->open.slot].weight, &hop->share->weight);
+}
+
+void attrib_hop_gone(struct attrib *a, struct query *hop)
+{
+	share_free(hop);
+}
+
+/* Tokens that were counted at events; 0: what they weigh is spread. */
+static uint64_t counted(const struct query *q)
+{
+	return q->stream == WIRE_STREAMED ? q->tokens : q->inner_tokens;
 }
 
 void attrib_ended(struct attrib *a, struct query *q)
@@ -152,9 +188,9 @@ void attrib_ended(struct attrib *a, struct query *q)
 	}
 	q->share->running = 0;
 	spread_known(a, q, q->e_ns);
-	if (q->stream == WIRE_STREAMED && q->tokens && q->usage.completion > (int64_t)q->tokens)
+	if (counted(q) && q->usage.completion > (int64_t)counted(q))
 		weight_scale(&q->share->weight, &a->slot[q->open.slot].weight,
-			     (double)q->usage.completion / (double)q->tokens);
+			     (double)q->usage.completion / (double)counted(q));
 }
 
 /* --- one tick ----------------------------------------------------------------------------------------------------- */
@@ -208,7 +244,7 @@ static struct active settle_slot(struct attrib_slot *s, const struct attrib *a, 
 		weight_settle(&aq->weight, k);
 	}
 	s->weight.ring[TICK_RING(k)] = 0;
-	s->weight.from = k + 1;
+	s->weight.from = s->apart.from = k + 1;
 	return act;
 }
 

@@ -13,7 +13,8 @@
  * The weight of a query: the tokens of each event of its answer, at the event; its uncached prompt tokens evenly from
  * R to F; of an answer that is not streamed, both kinds evenly from R to E. Until the server says how many tokens the
  * prompt had, a quarter of the request's bytes stands for them; while F is not known, now stands for it. When usage
- * counts more tokens than events were seen, each event carries that many times more. All tokens weigh the same.
+ * counts more tokens than events were seen, each event carries that many times more. All tokens weigh the same. A hop
+ * weighs nothing; but when it streams and its query does not, the query's tokens are at the hop's events.
  *
  * Every figure is linear in the idle floor, so each is kept as two: joules with the idle power in, and the seconds of
  * idle floor to take off. The floor may then be learnt at any time. Nothing is clipped.
@@ -84,6 +85,7 @@ struct attrib_slot {
 	struct query **held;       /* from R until final, in the order of R */
 	size_t n, cap;
 	struct weight_sums weight; /* of all queries, kept up to date as they become known */
+	struct weight_sums apart;  /* of their hops, which cost nothing of their own; nobody asks for it */
 	struct active *active;     /* a ring beside the timeline's; filled when a tick is complete */
 };
 
@@ -111,6 +113,9 @@ void attrib_release(struct attrib *a);
 void attrib_began(struct attrib *a, struct query *q);
 void attrib_first(struct attrib *a, struct query *q);
 void attrib_tokens(struct attrib *a, struct query *q, uint64_t ts_ns, uint32_t n);
+void attrib_hop(struct attrib *a, struct query *q);
+void attrib_inner(struct attrib *a, struct query *q, struct query *hop);
+void attrib_hop_gone(struct attrib *a, struct query *hop);
 void attrib_ended(struct attrib *a, struct query *q);
 
 /* After each tick's activity and samples: lines and final results that are due. end: the trace is over, settle all. */

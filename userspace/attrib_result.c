@@ -32,8 +32,8 @@ static struct parts parts_of(const struct query *q, const struct tick *t, double
 		ret.decode = aq->decode / weight;
 	} else {
 		ret.prefill = ret.time;
-		if (q->f_ns && aq->active > 0)
-			ret.prefill *= tick_overlap(t, q->r_ns, q->f_ns) / aq->active;
+		if (query_first_ns(q) && aq->active > 0)
+			ret.prefill *= tick_overlap(t, q->r_ns, query_first_ns(q)) / aq->active;
 		ret.decode = ret.time - ret.prefill;
 	}
 	return ret;
@@ -116,7 +116,7 @@ void attrib_result(const struct attrib *a, const struct query *q, const struct p
 			result_channel(a, p, ch, r);
 		known |= !isnan(r->domain_j[ch]);
 	}
-	r->decode_j = q->f_ns ? r->energy_j - r->prefill_j : NAN;
+	r->decode_j = query_first_ns(q) ? r->energy_j - r->prefill_j : NAN;
 	r->bound_j = r->flags & (QF_METER_GAP | QF_LOST_EVENTS) ? NAN : hypot(r->edge_j, r->gain_j) + r->split_j;
 	r->concurrency_mean = active > 0 ? p->concurrency_ns / active : NAN;
 	r->method = r->flags & QF_GPU_UNSPLIT ? METHOD_GPU_UNSPLIT : p->weighed_ns > 0 ? METHOD_TOKENS : METHOD_TIME;

@@ -101,6 +101,7 @@ static struct conn *conn_get(struct conns *cs, const struct ev_data *e)
 	list_del(cs, c);
 	list_add(cs, c);
 	c->tgid = e->h.tgid;
+	c->tid = e->h.tid;
 	c->slot = e->h.slot;
 	return c;
 }
@@ -195,6 +196,7 @@ static void on_send(struct conns *cs, const struct ev_data *e)
 
 	if (!c)
 		return;
+	c->sent_ns = e->h.ts_ns;
 	if (e->ret > 0)
 		conn_bytes(cs, c, &b, e->seq);
 	else if (is_reset(e->ret))

@@ -43,7 +43,8 @@ enum conn_over {
 
 struct conn {
 	struct ev_sock sock;
-	uint32_t tgid, slot; /* of the process that used it last */
+	uint32_t tgid, tid, slot; /* of who used it last */
+	uint64_t sent_ns;    /* the last send, if its record came */
 	uint32_t next[2];    /* by direction: the place of the next byte in the stream */
 	uint8_t  started[2]; /* next[] is known */
 	uint8_t  eof, shut, closed;

@@ -56,20 +56,36 @@ static void on_request(void *ctx, struct http_x *x, const struct http_head *h)
 	snprintf(open.request_id, sizeof(open.request_id), "%s", h->request_id);
 	snprintf(open.trace_id, sizeof(open.trace_id), "%s", h->trace_id);
 	wire_begin(x->user, ops, &open, x->start_ns);
+	hops_open(&p->hops, p->next_id, x->conn, &open, x->start_ns);
 	if (h->encoding[0] && strcmp(h->encoding, "identity"))
 		wire_request_coding(x->user, h->encoding);
 }
 
 static void on_request_body(void *ctx, struct http_x *x, const char *body, size_t n)
 {
-	if (x->user)
-		wire_request_body(x->user, body, n);
+	struct wire *w = x->user;
+
+	if (!w)
+		return;
+	hops_body(&((struct pipeline *)ctx)->hops, w->query, body, n);
+	wire_request_body(w, body, n);
 }
 
 static void on_request_end(void *ctx, struct http_x *x, uint64_t ts_ns)
 {
-	if (x->user)
-		wire_request_end(x->user, ts_ns);
+	struct wire *w = x->user;
+
+	if (!w)
+		return;
+	wire_request_end(w, ts_ns);
+	hops_request_end(&((struct pipeline *)ctx)->hops, w->query, ts_ns);
+}
+
+static void on_hop(void *ctx, uint64_t query, uint64_t parent, enum wire_hop by, uint64_t ts_ns)
+{
+	struct wire_ev e = { .ts_ns = ts_ns, .kind = WIRE_HOP, .query = query, .parent = parent, .n = by };
+
+	pipeline_wire(ctx, &e);
 }
 
 static void on_response(void *ctx, struct http_x *x, const struct http_head *h, const struct bytes *b)
@@ -84,6 +100,7 @@ static void on_response_body(void *ctx, struct http_x *x, const char *body, size
 {
 	const struct wire_ops *ops;
 	struct wire *w = x->user;
+	struct pipeline *p = ctx;
 	struct wire_open open;
 
 	if (!w)
@@ -92,8 +109,9 @@ static void on_response_body(void *ctx, struct http_x *x, const char *body, size
 		ops = wire_guess(w, body, n);
 		if (!ops)
 			return;
-		open_fill(ctx, x, ops, &open);
+		open_fill(p, x, ops, &open);
 		wire_begin_answer(w, ops, &open, b);
+		hops_open(&p->hops, w->query, x->conn, &open, b->ret_ns);
 	}
 	wire_response_body(w, body, n, b);
 }
@@ -109,16 +127,23 @@ static void on_trouble(void *ctx, struct http_x *x, enum http_trouble t)
 
 static void on_over(void *ctx, struct http_x *x, enum http_over how, uint64_t enter_ns, uint64_t ret_ns)
 {
-	if (x->user)
-		wire_over(x->user, how, enter_ns, ret_ns);
+	struct wire *w = x->user;
+
+	if (!w)
+		return;
+	wire_over(w, how, enter_ns, ret_ns);
+	hops_over(&((struct pipeline *)ctx)->hops, w->query);
 }
 
 static void on_x_gone(void *ctx, struct http_x *x)
 {
-	if (!x->user)
+	struct wire *w = x->user;
+
+	if (!w)
 		return;
-	wire_release(x->user);
-	free(x->user);
+	hops_over(&((struct pipeline *)ctx)->hops, w->query);
+	wire_release(w);
+	free(w);
 }
 
 static const struct http_ops http_ops = {
@@ -129,12 +154,14 @@ static const struct http_ops http_ops = {
 
 /* --- conn -> http ------------------------------------------------------------------------------------------------- */
 
-static struct http *http_of(struct pipeline *p, struct conn *c)
+static struct http *http_of(struct pipeline *p, struct conn *c, uint64_t ts_ns)
 {
 	if (!c->user) {
 		c->user = calloc(1, sizeof(struct http));
-		if (c->user)
+		if (c->user) {
 			http_init(c->user, &http_ops, p, c);
+			hops_conn(&p->hops, c, ts_ns);
+		}
 	}
 	return c->user;
 }
@@ -142,7 +169,7 @@ static struct http *http_of(struct pipeline *p, struct conn *c)
 static void on_bytes(void *ctx, struct conn *c, const struct bytes *b)
 {
 	struct pipeline *p = ctx;
-	struct http *h = http_of(p, c);
+	struct http *h = http_of(p, c, b->ret_ns);
 
 	if (!h || h->opaque)
 		return;
@@ -165,6 +192,7 @@ static void on_conn_gone(void *ctx, struct conn *c)
 	if (!c->user)
 		return;
 	http_release(c->user);
+	hops_conn_gone(&((struct pipeline *)ctx)->hops, c);
 	free(c->user);
 }
 
@@ -209,8 +237,24 @@ static void on_ended(void *ctx, struct query *q)
 	attrib_ended(&((struct pipeline *)ctx)->attrib, q);
 }
 
+static void on_is_hop(void *ctx, struct query *q)
+{
+	attrib_hop(&((struct pipeline *)ctx)->attrib, q);
+}
+
+static void on_inner(void *ctx, struct query *q, struct query *hop)
+{
+	attrib_inner(&((struct pipeline *)ctx)->attrib, q, hop);
+}
+
+static void on_hop_gone(void *ctx, struct query *hop)
+{
+	attrib_hop_gone(&((struct pipeline *)ctx)->attrib, hop);
+}
+
 static const struct query_ops query_ops = {
 	.began = on_began, .first = on_first, .tokens = on_tokens, .ended = on_ended,
+	.hop = on_is_hop, .inner = on_inner, .hop_gone = on_hop_gone,
 };
 
 void pipeline_wire(struct pipeline *p, const struct wire_ev *e)
@@ -309,6 +353,7 @@ int pipeline_init(struct pipeline *p, const struct run *run, const struct meter 
 		p->sink[i].idle = idle;
 	}
 	conns_init(&p->conns, &conn_ops, p);
+	p->hops = (struct hops){ .found = on_hop, .ctx = p };
 	queries_init(&p->queries, &query_ops, p);
 	err = wire_setup();
 	if (!err)
@@ -323,6 +368,7 @@ void pipeline_release(struct pipeline *p)
 	int i;
 
 	conns_release(&p->conns);
+	hops_release(&p->hops);
 	attrib_release(&p->attrib);
 	queries_release(&p->queries);
 	timeline_release(&p->timeline);

@@ -3,6 +3,7 @@
  * The order of the stages, and nothing else:
  *
  *   ev -> conn -> http -> wire -> query -> attrib -> totals -> sinks
+ *            +----> hops ----^
  *   activity, sample ----> timeline ----^
  *
  * From the kernel everything enters at pipeline_ev(); from a recording it enters at pipeline_wire(), and what is right
@@ -13,6 +14,7 @@
 
 #include "userspace/attrib.h"
 #include "userspace/conn.h"
+#include "userspace/hops.h"
 #include "userspace/query.h"
 #include "userspace/sink/sink.h"
 #include "userspace/totals.h"
@@ -22,6 +24,7 @@
 struct pipeline {
 	const struct run *run;
 	struct conns    conns;
+	struct hops     hops;
 	struct queries  queries;
 	struct timeline timeline;
 	struct attrib   attrib;

@@ -17,6 +17,15 @@ static const char *const flag_names[] = {
 	"idle_unknown", "meter_gap", "gpu_unsplit", "early_split", NULL,
 };
 
+static const char *const by_names[] = {
+	[HOP_ONLY] = "only", [HOP_ID] = "id", [HOP_BODY] = "body", [HOP_THREAD] = "thread", [HOP_ORDER] = "order",
+};
+
+const char *query_hop_by(const struct query *hop)
+{
+	return hop->by < sizeof(by_names) / sizeof(*by_names) ? by_names[hop->by] : NULL;
+}
+
 const char *query_end_name(enum query_end e)
 {
 	return end_names[e];
@@ -34,19 +43,30 @@ void queries_init(struct queries *qs, const struct query_ops *ops, void *ctx)
 
 void query_free(struct query *q)
 {
+	struct query *h;
+
 	if (!q)
 		return;
+	while ((h = q->hop)) {
+		q->hop = h->next_hop;
+		query_free(h);
+	}
 	histo_free(q->itl);
 	free(q);
 }
 
 void queries_release(struct queries *qs)
 {
-	struct query *q;
+	struct query *q, *h;
 	size_t i = 0;
 
-	while ((q = hash_next(&qs->by_id, &i)))
+	while ((q = hash_next(&qs->by_id, &i))) {
+		if (q->parent)
+			qs->ops->hop_gone(qs->ctx, q);
+		for (h = q->hop; h; h = h->next_hop)
+			qs->ops->hop_gone(qs->ctx, h);
 		query_free(q);
+	}
 	hash_release(&qs->by_id);
 }
 
@@ -105,6 +125,89 @@ static enum query_end end_of(const struct query *q, enum http_over how)
 	return q->start_ns ? QUERY_COMPLETE : QUERY_MIDWAY;
 }
 
+/* --- hops --------------------------------------------------------------------------------------------------------- */
+
+/* The query that a hop belongs to in the end; NULL when it is over. */
+static struct query *front_of(const struct queries *qs, struct query *q)
+{
+	while (q && q->parent)
+		q = hash_get(&qs->by_id, q->parent);
+	return q;
+}
+
+/* A hop that is over, in the order of their starts. What the attribution knows of it stays for inner(). */
+static void keep_hop(struct queries *qs, struct query *front, struct query *hop)
+{
+	struct query **at = front ? &front->hop : NULL;
+	int n;
+
+	for (n = 0; at && *at && n < QUERY_HOPS_MAX && (*at)->start_ns <= hop->start_ns; n++)
+		at = &(*at)->next_hop;
+	if (!front || n == QUERY_HOPS_MAX) {
+		qs->ops->hop_gone(qs->ctx, hop);
+		query_free(hop);
+		return;
+	}
+	hop->next_hop = *at;
+	*at = hop;
+}
+
+static void on_hop(struct queries *qs, struct query *q, const struct wire_ev *e)
+{
+	struct query *parent = hash_get(&qs->by_id, e->parent), *front = front_of(qs, parent), *h;
+
+	/* Of a recording nobody knows that it is none of its own hops. */
+	if (!front || front == q || q->parent || !q->r_ns)
+		return;
+	q->parent = parent->id;
+	q->by = e->n;
+	front->nhop += 1 + q->nhop;
+	while ((h = q->hop)) {
+		q->hop = h->next_hop;
+		keep_hop(qs, front, h);
+	}
+	qs->ops->hop(qs->ctx, q);
+}
+
+static void fill(int64_t *count, int64_t from)
+{
+	if (*count < 0)
+		*count = from;
+}
+
+/* Whether what one says of its tokens can be said of the other: it is surely its hop, or both count the same. */
+static int is_same_work(const struct query *q, const struct query *hop)
+{
+	if (q->usage.completion >= 0 && hop->usage.completion >= 0)
+		return q->usage.completion == hop->usage.completion;
+	return hop->by != HOP_ORDER;
+}
+
+/* What the hops know and the query does not. */
+static void take_from_hops(struct queries *qs, struct query *q)
+{
+	struct query *h = q->hop;
+
+	if (h && !*q->model)
+		snprintf(q->model, sizeof(q->model), "%s", h->model);
+	if (q->nhop == 1 && h && is_same_work(q, h)) {
+		fill(&q->usage.prompt, h->usage.prompt);
+		fill(&q->usage.cached, h->usage.cached);
+		fill(&q->usage.completion, h->usage.completion);
+	}
+	for (; h && q->stream == WIRE_WHOLE && !q->inner_f_ns; h = h->next_hop) {
+		if (!h->f_ns || !is_same_work(q, h))
+			continue;
+		q->inner_f_ns = h->f_ns;
+		q->inner_tokens = h->tokens;
+		qs->ops->inner(qs->ctx, q, h);
+	}
+	for (h = q->hop; h; h = h->next_hop)
+		qs->ops->hop_gone(qs->ctx, h);
+}
+
+/* --- the end ------------------------------------------------------------------------------------------------------ */
+
 static void ended(struct queries *qs, struct query *q, uint64_t ts_ns)
 {
 	hash_del(&qs->by_id, q->id);
@@ -116,6 +219,11 @@ static void ended(struct queries *qs, struct query *q, uint64_t ts_ns)
 		q->e_ns = ts_ns;
 	if (q->e_ns < q->r_ns)
 		q->e_ns = q->r_ns;
+	if (q->parent) {
+		keep_hop(qs, front_of(qs, q), q);
+		return;
+	}
+	take_from_hops(qs, q);
 	if (q->usage.completion < 0 || q->usage.prompt < 0)
 		q->flags |= QF_ESTIMATED_TOKENS;
 	qs->ops->ended(qs->ctx, q);
@@ -171,6 +279,9 @@ void queries_event(struct queries *qs, const struct wire_ev *e)
 	case WIRE_TROUBLE:
 		q->flags |= (e->n & WIRE_TRUNCATED ? QF_TRUNCATED : 0) | (e->n & WIRE_LOST ? QF_LOST_EVENTS : 0);
 		break;
+	case WIRE_HOP:
+		on_hop(qs, q, e);
+		break;
 	case WIRE_OVER:
 		q->end_ns = e->end_ns;
 		q->end = end_of(q, (enum http_over)e->n);
@@ -182,12 +293,18 @@ void queries_event(struct queries *qs, const struct wire_ev *e)
 void queries_end(struct queries *qs, uint64_t ts_ns)
 {
 	struct query *q;
+	int hops;
 	size_t i;
 
-	/* ended() takes each out of the table, which may move others: begin anew every time. */
-	for (i = 0; (q = hash_next(&qs->by_id, &i)); i = 0) {
-		q->end = QUERY_RUNNING;
-		ended(qs, q, ts_ns);
+	/* Hops before what they are hops of. ended() takes each out of the table, which may move others: begin anew. */
+	for (hops = 1; hops >= 0; hops--) {
+		for (i = 0; (q = hash_next(&qs->by_id, &i)); ) {
+			if (hops && !q->parent)
+				continue;
+			q->end = QUERY_RUNNING;
+			ended(qs, q, ts_ns);
+			i = 0;
+		}
 	}
 }
 
@@ -226,6 +343,11 @@ double query_duration_ms(const struct query *q)
 double query_itl_ms(const struct query *q, double quantile)
 {
 	return histo_quantile_ns(q->itl, quantile) / 1e6;
+}
+
+uint64_t query_first_ns(const struct query *q)
+{
+	return q->f_ns ? q->f_ns : q->inner_f_ns;
 }
 
 int64_t query_completion_tokens(const struct query *q)

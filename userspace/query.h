@@ -8,6 +8,10 @@
  *   F      entry of the send that carries the first part of the answer (streams only)
  *   L      entry of the send that carries the last part
  *   E      entry of the send that says that generation ended; else the moment it was noticed to be over
+ *
+ * A hop (userspace/hops.h) is followed as a query is, and then handed to the query that it is a hop of, which alone
+ * goes on from here. What the hop knows and the query does not, it takes from it: the model, and, of a single hop, the
+ * counts; and when its tokens were made, if the hop streams and the query does not.
  */
 #ifndef IPW_QUERY_H
 #define IPW_QUERY_H
@@ -16,6 +20,7 @@
 #include "userspace/wire/wire.h"
 
 #define QUERY_RUNNING_MAX 65536 /* queries followed at a time; more are counted and not followed */
+#define QUERY_HOPS_MAX    16    /* of one query that are kept; all are counted */
 
 enum query_end {
 	QUERY_RUNNING  = 0,
@@ -56,6 +61,11 @@ struct query {
 	struct wire_usage usage;
 	struct histo *itl;       /* gaps between token events */
 	uint8_t  failed;        /* an error was said */
+	uint64_t parent;        /* of a hop: the query, or another hop; 0 none */
+	uint32_t by;            /* of a hop: enum wire_hop */
+	uint32_t nhop;          /* hops that were met */
+	struct query *hop, *next_hop; /* those that are over, first to last; the next one of the same query */
+	uint64_t inner_f_ns, inner_tokens; /* of an answer that is not streamed: F and count of the hop that streams */
 	/* Of attrib.c: */
 	struct attrib_query *share;
 };
@@ -66,6 +76,12 @@ struct query_ops {
 	/* F is known: the tokens of its event follow. */
 	void (*first)(void *ctx, struct query *q);
 	void (*tokens)(void *ctx, struct query *q, uint64_t ts_ns, uint32_t n);
+	/* It is a hop: its work is that of another query. Its tokens still come, for who may want to know when. */
+	void (*hop)(void *ctx, struct query *q);
+	/* The tokens of q, which is not streamed, were made when those of its hop were. Just before ended(). */
+	void (*inner)(void *ctx, struct query *q, struct query *hop);
+	/* A hop is freed after this. */
+	void (*hop_gone)(void *ctx, struct query *hop);
 	/* E and the usage are known; q->end says how. The query is the callee's from now on: query_free() it. */
 	void (*ended)(void *ctx, struct query *q);
 };
@@ -92,10 +108,14 @@ double  query_duration_ms(const struct query *q);
 double  query_itl_ms(const struct query *q, double quantile);
 int64_t query_completion_tokens(const struct query *q);
 
+/* When its first token was there: F, or that of the hop behind it; 0: not known. */
+uint64_t query_first_ns(const struct query *q);
+
 /* Prompt tokens that had to be computed, as well as they are known. */
 double  query_prompt_work(const struct query *q);
 
 const char *query_end_name(enum query_end e);
+const char *query_hop_by(const struct query *hop);
 /* Name of flag bit 1 << i, NULL behind the last. */
 const char *query_flag_name(int i);
 

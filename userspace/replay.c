@@ -236,7 +236,7 @@ static int play_wire(const struct rec_wire *w, const struct replay_ops *ops, voi
 	e.ts_ns = w->ts_ns;
 	e.query = w->query;
 	if ((e.kind == WIRE_USAGE && tail < sizeof(w->usage)) || (named && tail < sizeof(w->model)) ||
-	    ((e.kind == WIRE_RESPONSE || e.kind == WIRE_OVER) && tail < sizeof(int64_t)))
+	    ((e.kind == WIRE_RESPONSE || e.kind == WIRE_OVER || e.kind == WIRE_HOP) && tail < sizeof(int64_t)))
 		return -EINVAL;
 	if (e.kind == WIRE_USAGE) {
 		e.usage.prompt = count_or_unknown(w->usage[0]);
@@ -247,6 +247,8 @@ static int play_wire(const struct rec_wire *w, const struct replay_ops *ops, voi
 			   WIRE_STREAM_UNKNOWN;
 	} else if (e.kind == WIRE_OVER) {
 		e.end_ns = w->end_ns;
+	} else if (e.kind == WIRE_HOP) {
+		e.parent = w->parent;
 	} else if (named) {
 		CLEAN(model, w->model);
 		e.str = model;
@@ -267,7 +269,7 @@ static int play(struct replay *r, const struct rec *h, const struct replay_ops *
 	case REC_OPEN:
 		return play_open(r, (const void *)h, ops, ctx);
 	default:
-		if (h->type > REC_WIRE + WIRE_OPEN && h->type <= REC_WIRE + WIRE_DIALECT)
+		if (h->type > REC_WIRE + WIRE_OPEN && h->type <= REC_WIRE + WIRE_HOP)
 			return play_wire((const void *)h, ops, ctx);
 		return 0; /* facts, and what later versions add */
 	}

@@ -78,6 +78,7 @@ void totals_add(struct totals *t, const struct result *r, int nch)
 	row->cancels += r->q->end == QUERY_CANCEL;
 	t->running += r->q->end == QUERY_RUNNING;
 	t->lost += r->q->end == QUERY_LOST;
+	t->hops += r->q->nhop;
 	row->flags |= r->flags;
 	t->flags |= r->flags;
 	t->methods[r->method]++;

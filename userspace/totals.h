@@ -55,6 +55,7 @@ struct totals {
 	struct totals_row row[TOTALS_ROWS];
 	int      nrow;
 	uint64_t running, lost;
+	uint64_t hops;         /* of all queries */
 	uint32_t flags;
 	uint64_t methods[4]; /* queries by enum attrib_method */
 };

@@ -116,6 +116,29 @@ int weight_event(struct weight *w, struct weight_sums *s, uint64_t ts_ns, uint32
 	return 0;
 }
 
+void weight_leave(struct weight *w, struct weight_sums *s)
+{
+	double scale = w->scale;
+
+	spread_add(w, s, -1);
+	weight_scale(w, s, 0);
+	w->scale = scale;
+}
+
+void weight_join(struct weight *w, struct weight_sums *s, const struct weight *from)
+{
+	struct tick_tokens *e;
+	size_t i;
+
+	for (i = from->at; i < from->n; i++) {
+		e = from->log[i].tick >= (uint32_t)s->from ? log_entry(w, from->log[i].tick) : NULL;
+		if (!e)
+			continue; /* settled, or no memory */
+		e->n += from->log[i].n;
+		s->ring[TICK_RING(from->log[i].tick)] += from->log[i].n * w->scale;
+	}
+}
+
 double weight_of_events(const struct weight *w, uint64_t k)
 {
 	size_t lo = w->at, hi = w->n, mid;

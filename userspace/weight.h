@@ -34,6 +34,11 @@ void   weight_spread(struct weight *w, struct weight_sums *s, double tokens, uin
 int    weight_event(struct weight *w, struct weight_sums *s, uint64_t ts_ns, uint32_t n);
 void   weight_scale(struct weight *w, struct weight_sums *s, double scale);
 
+/* Takes all out of the sums; the weight itself is left as it was. */
+void   weight_leave(struct weight *w, struct weight_sums *s);
+/* Adds the events of another, which leaves its own sums as they are. */
+void   weight_join(struct weight *w, struct weight_sums *s, const struct weight *from);
+
 /* In tick t, which is the k-th. */
 double weight_of_spread(const struct weight *w, const struct tick *t);
 double weight_of_events(const struct weight *w, uint64_t k);

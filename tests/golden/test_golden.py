@@ -12,7 +12,7 @@ from harness import TRACE, check, done  # noqa: E402
 HERE = os.path.dirname(os.path.abspath(__file__))
 
 for name in sorted(os.listdir(HERE)):
-    for out, args in (("out.txt", []), ("out.jsonl", ["--json"])):
+    for out, args in (("out.txt", []), ("out-v.txt", ["-v"]), ("out.jsonl", ["--json"])):
         want = os.path.join(HERE, name, out)
         if not os.path.exists(want):
             continue

@@ -86,6 +86,7 @@ static void log_wire(struct play *y, const struct wire_ev *e)
 		[WIRE_OPEN] = "open", [WIRE_REQUEST] = "request", [WIRE_RESPONSE] = "response", [WIRE_MODEL] = "model",
 		[WIRE_TOKENS] = "tokens", [WIRE_USAGE] = "usage", [WIRE_FINISH] = "finish", [WIRE_ERROR] = "error",
 		[WIRE_TROUBLE] = "trouble", [WIRE_OVER] = "over", [WIRE_DIALECT] = "dialect",
+		[WIRE_HOP] = "hop",
 	};
 	static const char *const hows[] = { "?", "done", "cancel", "cut", "lost" };
 	char a[24], b[24], c[24];
@@ -107,6 +108,8 @@ static void log_wire(struct play *y, const struct wire_ev *e)
 			    log_count(e->usage.cached, b, sizeof(b)), log_count(e->usage.completion, c, sizeof(c)));
 	else if (e->kind == WIRE_TROUBLE)
 		text_printf(t, "%s%s", e->n & WIRE_TRUNCATED ? " truncated" : "", e->n & WIRE_LOST ? " lost" : "");
+	else if (e->kind == WIRE_HOP)
+		text_printf(t, " of q%llu by %u", (unsigned long long)(e->parent - y->base_id), e->n);
 	else if (e->kind == WIRE_OVER)
 		text_printf(t, " %s", hows[e->n < 5 ? e->n : 0]);
 	if (y->timed)
@@ -158,6 +161,8 @@ static void seen_tokens(struct seen *s, uint64_t ts_ns, uint32_t n)
 static void on_began(void *ctx, struct query *q) {}
 static void on_first(void *ctx, struct query *q) {}
 static void on_tokens(void *ctx, struct query *q, uint64_t ts_ns, uint32_t n) {}
+static void on_hop(void *ctx, struct query *q) {}
+static void on_inner(void *ctx, struct query *q, struct query *hop) {}
 
 static void on_ended(void *ctx, struct query *q)
 {
@@ -165,11 +170,15 @@ static void on_ended(void *ctx, struct query *q)
 
 	s->q = *q;
 	s->q.itl = NULL;
+	s->q.hop = NULL;
 	s->ended = 1;
 	query_free(q);
 }
 
-static const struct query_ops query_watch = { on_began, on_first, on_tokens, on_ended };
+static const struct query_ops query_watch = {
+	.began = on_began, .first = on_first, .tokens = on_tokens, .ended = on_ended,
+	.hop = on_hop, .inner = on_inner, .hop_gone = on_hop,
+};
 
 static void on_wire(struct sink *sink, const struct wire_ev *e)
 {

@@ -108,6 +108,31 @@ static void energy(struct json_out *j, const struct sink *s, const struct result
 	flags(j, r->flags);
 }
 
+/* What the query was inside the server, from process to process: their times, on the same clock. */
+static void hops(struct json_out *j, const struct query *q)
+{
+	const struct query *h;
+
+	json_open(j, "hops", '[');
+	for (h = q->hop; h; h = h->next_hop) {
+		json_open(j, NULL, '{');
+		json_int(j, "pid", h->open.pid);
+		json_str(j, "client", h->open.client);
+		json_str(j, "server", h->open.server);
+		json_str(j, "by", query_hop_by(h));
+		json_str(j, "request_id", h->open.request_id);
+		json_str(j, "dialect", h->open.dialect);
+		json_str(j, "path", h->open.path);
+		json_str(j, "model", h->model);
+		json_raw(j, "stream", stream_name(h->stream));
+		json_int_or_null(j, "status", h->status ? h->status : -1);
+		json_int_or_null(j, "start_ns", h->start_ns ? (int64_t)h->start_ns : -1);
+		timing(j, h);
+		json_close(j, '}');
+	}
+	json_close(j, ']');
+}
+
 static void result(struct sink *s, const struct result *r)
 {
 	struct json_out j = { .f = s->out };
@@ -116,6 +141,7 @@ static void result(struct sink *s, const struct result *r)
 	identity(&j, s, r->q);
 	timing(&j, r->q);
 	energy(&j, s, r);
+	hops(&j, r->q);
 	json_close(&j, '}');
 	json_line(&j);
 	fflush(s->out);
@@ -179,6 +205,7 @@ static void summary(struct sink *s, const struct summary *m)
 	json_int(&j, "queries", (int64_t)m->queries);
 	json_int(&j, "errors", (int64_t)m->errors);
 	json_int(&j, "cancels", (int64_t)m->cancels);
+	json_int(&j, "hops", (int64_t)m->totals->hops);
 	json_int_or_null(&j, "prompt_tokens", m->prompt_tokens);
 	json_int_or_null(&j, "completion_tokens", m->completion_tokens);
 	json_num(&j, "tokens_per_s", m->tokens_per_s);

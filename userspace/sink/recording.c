@@ -165,6 +165,7 @@ static size_t wire_size(enum wire_kind kind)
 		return offsetof(struct rec_wire, usage) + sizeof(((struct rec_wire *)0)->usage);
 	case WIRE_RESPONSE:
 	case WIRE_OVER:
+	case WIRE_HOP:
 		return offsetof(struct rec_wire, stream) + sizeof(int64_t);
 	case WIRE_MODEL:
 	case WIRE_DIALECT:
@@ -193,6 +194,8 @@ static void wire(struct sink *s, const struct wire_ev *e)
 		r->stream = e->stream;
 	} else if (e->kind == WIRE_OVER) {
 		r->end_ns = e->end_ns;
+	} else if (e->kind == WIRE_HOP) {
+		r->parent = e->parent;
 	} else if (e->kind == WIRE_MODEL || e->kind == WIRE_DIALECT) {
 		COPY(r->model, e->str);
 	}

@@ -133,6 +133,7 @@ struct rec_wire {
 		int64_t usage[3];  /* WIRE_USAGE: prompt, cached, completion */
 		int64_t stream;    /* WIRE_RESPONSE */
 		uint64_t end_ns;   /* WIRE_OVER */
+		uint64_t parent;   /* WIRE_HOP */
 		char    model[128]; /* WIRE_MODEL, WIRE_DIALECT */
 	};
 };

@@ -39,6 +39,7 @@ static void print_usage(FILE *f, const struct wire_usage *u)
 static void print_detail(FILE *f, const struct wire_ev *e)
 {
 	static const char *const how[] = { "?", "done", "cancel", "cut", "lost" };
+	static const char *const by[] = { "?", "only", "id", "body", "thread", "order" };
 
 	switch (e->kind) {
 	case WIRE_OPEN:
@@ -63,6 +64,9 @@ static void print_detail(FILE *f, const struct wire_ev *e)
 	case WIRE_TROUBLE:
 		fprintf(f, "%s%s", e->n & WIRE_TRUNCATED ? " truncated" : "", e->n & WIRE_LOST ? " lost" : "");
 		break;
+	case WIRE_HOP:
+		fprintf(f, " of q%" PRIu64 " by %s", e->parent, by[e->n < sizeof(by) / sizeof(*by) ? e->n : 0]);
+		break;
 	case WIRE_OVER:
 		fprintf(f, " %s", how[e->n < sizeof(how) / sizeof(*how) ? e->n : 0]);
 		if (e->end_ns)
@@ -76,7 +80,7 @@ static void wire(struct sink *s, const struct wire_ev *e)
 	static const char *const kinds[] = {
 		[WIRE_OPEN] = "open", [WIRE_REQUEST] = "request", [WIRE_RESPONSE] = "response", [WIRE_MODEL] = "model",
 		[WIRE_TOKENS] = "tokens", [WIRE_USAGE] = "usage", [WIRE_FINISH] = "finish", [WIRE_ERROR] = "error",
-		[WIRE_TROUBLE] = "trouble", [WIRE_OVER] = "over", [WIRE_DIALECT] = "dialect",
+		[WIRE_TROUBLE] = "trouble", [WIRE_OVER] = "over", [WIRE_DIALECT] = "dialect", [WIRE_HOP] = "hop",
 	};
 
 	if (e->kind >= sizeof(kinds) / sizeof(*kinds) || !kinds[e->kind])

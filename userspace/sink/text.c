@@ -136,6 +136,24 @@ static void flags_cell(struct sink *s, uint32_t flags, int room)
 	}
 }
 
+/* Under its query, with -v: where it went inside the server, and when. */
+static void hop_lines(struct sink *s, const struct query *q)
+{
+	const struct query *h;
+	FILE *f = s->out;
+
+	for (h = q->hop; h; h = h->next_hop) {
+		fprintf(f, "%12s hop to pid %u, %s %s > %s, by %s: ", "", h->open.pid, h->open.dialect, h->open.client,
+			h->open.server, query_hop_by(h));
+		if (h->start_ns && q->start_ns)
+			fprintf(f, "+%s ms, ", F4((double)(int64_t)(h->start_ns - q->start_ns) / 1e6));
+		fprintf(f, "TTFT %s ms, %s s, %lld tokens, %s\n", F4(query_ttft_ms(h)), F4(query_duration_ms(h) / 1e3),
+			(long long)query_completion_tokens(h), query_end_name(h->end));
+	}
+	if (q->nhop > QUERY_HOPS_MAX)
+		fprintf(f, "%12s %u hops in all\n", "", q->nhop);
+}
+
 static void result(struct sink *s, const struct result *r)
 {
 	const struct query *q = r->q;
@@ -164,6 +182,8 @@ static void result(struct sink *s, const struct result *r)
 		F4(out > 0 ? r->energy_j / (double)out : NAN));
 	flags_cell(s, r->flags, WIDTH - 89);
 	fputc('\n', f);
+	if (s->verbose)
+		hop_lines(s, q);
 	fflush(f);
 }
 
@@ -285,6 +305,9 @@ static void summary(struct sink *s, const struct summary *m)
 		"%llu running\n", F3(m->tokens_per_s), F3(m->concurrency_mean), (unsigned long long)m->errors,
 		(unsigned long long)m->cancels, (unsigned long long)m->totals->lost,
 		(unsigned long long)m->totals->running);
+	if (m->totals->hops)
+		fprintf(f, "  %llu hops between processes of the server are in the queries they were for\n",
+			(unsigned long long)m->totals->hops);
 	books(s, m);
 	fprintf(f, "\n  split by %s; every %u ms; network tier %s\n",
 		attrib_method_name(summary_method(m)) ? attrib_method_name(summary_method(m)) : "nothing",

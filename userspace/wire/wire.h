@@ -30,6 +30,16 @@ enum wire_kind {
 	WIRE_TROUBLE  = 9,  /* n: enum wire_trouble; bits */
 	WIRE_OVER     = 10, /* n: enum http_over; ts_ns: when that was noticed; end_ns: return of the last send, or 0 */
 	WIRE_DIALECT  = 11, /* `str`: the dialect is another one than WIRE_OPEN said */
+	WIRE_HOP      = 12, /* the query is a hop of query `parent`; n: enum wire_hop */
+};
+
+/* How it is known which of its queries a process asks another for. */
+enum wire_hop {
+	HOP_ONLY   = 1, /* it had no other in hand */
+	HOP_ID     = 2, /* both carry the same X-Request-Id, or are of one trace */
+	HOP_BODY   = 3, /* the request has the same body */
+	HOP_THREAD = 4, /* the thread that asks is the one that read it */
+	HOP_ORDER  = 5, /* of those without a hop the one that had waited for longest: a guess */
 };
 
 enum wire_trouble {
@@ -57,6 +67,7 @@ struct wire_ev {
 	uint64_t ts_ns;
 	uint64_t end_ns;
 	uint64_t query;   /* id, from 1 */
+	uint64_t parent;  /* WIRE_HOP */
 	uint32_t kind;    /* enum wire_kind */
 	uint32_t n;
 	int32_t  stream;  /* WIRE_RESPONSE: enum wire_stream */

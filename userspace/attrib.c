@@ -127,7 +127,7 @@ void attrib_began(struct attrib *a, struct query *q)
 /* What has to be spread, by what is known now. Of a stream it ends at F, of other answers at E; while unknown, now. */
 static void spread_known(struct attrib *a, struct query *q, uint64_t now)
 {
-	uint64_t f = query_first_ns(q), to = f ? f : q->share->running ? now : q->e_ns;
+	uint64_t f = query_first_ns(q), to = f ? f : attrib_runs(q) ? now : q->e_ns;
 	double tokens = query_prompt_work(q);
 
 	if (q->stream != WIRE_STREAMED && !q->inner_f_ns && q->usage.completion > 0)
@@ -207,7 +207,7 @@ static struct active active_time(const struct attrib_slot *s, const struct tick 
 		q = s->held[i];
 		ret.time += attrib_active_in(q, t);
 		from = q->r_ns > covered ? q->r_ns : covered;
-		to = q->share->running || q->e_ns > t->t1 ? t->t1 : q->e_ns;
+		to = attrib_runs(q) || q->e_ns > t->t1 ? t->t1 : q->e_ns;
 		if (to > from) {
 			ret.any += (double)(to - from);
 			covered = to;

@@ -20,6 +20,12 @@ struct attrib_query {
 	struct part *part;
 };
 
+/* Its E is not known yet. One that waits for its hops is over. */
+static inline int attrib_runs(const struct query *q)
+{
+	return q->share->running && !q->over_ns;
+}
+
 /* ns of the tick in which the query is active. */
 double attrib_active_in(const struct query *q, const struct tick *t);
 /* The query's own numbers for the tick, which is the k-th. */

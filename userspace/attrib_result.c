@@ -14,7 +14,7 @@ double attrib_gain(const struct attrib *a, int ch)
 
 double attrib_active_in(const struct query *q, const struct tick *t)
 {
-	return tick_overlap(t, q->r_ns, q->share->running ? UINT64_MAX : q->e_ns);
+	return tick_overlap(t, q->r_ns, attrib_runs(q) ? UINT64_MAX : q->e_ns);
 }
 
 /* The parts of what the server's queries got of a tick that are one query's, before and after F. */
@@ -42,7 +42,7 @@ static struct parts parts_of(const struct query *q, const struct tick *t, double
 /* How many of R and E lie in the tick. */
 static int edges_in(const struct query *q, const struct tick *t)
 {
-	return (q->r_ns > t->t0 && q->r_ns <= t->t1) + (!q->share->running && q->e_ns > t->t0 && q->e_ns <= t->t1);
+	return (q->r_ns > t->t0 && q->r_ns <= t->t1) + (!attrib_runs(q) && q->e_ns > t->t0 && q->e_ns <= t->t1);
 }
 
 void attrib_charge(const struct attrib *a, const struct query *q, const struct tick *t, double weight,

@@ -141,6 +141,8 @@ static void keep_hop(struct queries *qs, struct query *front, struct query *hop)
 	struct query **at = front ? &front->hop : NULL;
 	int n;
 
+	if (front && front->open_hops)
+		front->open_hops--;
 	for (n = 0; at && *at && n < QUERY_HOPS_MAX && (*at)->start_ns <= hop->start_ns; n++)
 		at = &(*at)->next_hop;
 	if (!front || n == QUERY_HOPS_MAX) {
@@ -162,8 +164,11 @@ static void on_hop(struct queries *qs, struct query *q, const struct wire_ev *e)
 	q->parent = parent->id;
 	q->by = e->n;
 	front->nhop += 1 + q->nhop;
+	front->open_hops += 1 + q->open_hops;
+	q->open_hops = 0;
 	while ((h = q->hop)) {
 		q->hop = h->next_hop;
+		front->open_hops++; /* that it is over is counted anew */
 		keep_hop(qs, front, h);
 	}
 	qs->ops->hop(qs->ctx, q);
@@ -208,9 +213,21 @@ static void take_from_hops(struct queries *qs, struct query *q)
 
 /* --- the end ------------------------------------------------------------------------------------------------------ */
 
-static void ended(struct queries *qs, struct query *q, uint64_t ts_ns)
+static void finish(struct queries *qs, struct query *q)
 {
 	hash_del(&qs->by_id, q->id);
+	qs->waiting -= q->over_ns != 0;
+	take_from_hops(qs, q);
+	if (q->usage.completion < 0 || q->usage.prompt < 0)
+		q->flags |= QF_ESTIMATED_TOKENS;
+	qs->ops->ended(qs->ctx, q);
+}
+
+/* The last bytes of a hop may be on their way to the client before the call that sent them returns. */
+static void ended(struct queries *qs, struct query *q, uint64_t ts_ns)
+{
+	struct query *front;
+
 	if (!q->r_ns) {
 		q->r_ns = ts_ns;
 		qs->ops->began(qs->ctx, q);
@@ -220,13 +237,30 @@ static void ended(struct queries *qs, struct query *q, uint64_t ts_ns)
 	if (q->e_ns < q->r_ns)
 		q->e_ns = q->r_ns;
 	if (q->parent) {
-		keep_hop(qs, front_of(qs, q), q);
-		return;
+		front = front_of(qs, q);
+		hash_del(&qs->by_id, q->id);
+		keep_hop(qs, front, q);
+		if (front && front->over_ns && !front->open_hops)
+			finish(qs, front);
+	} else if (q->open_hops && q->end != QUERY_RUNNING) {
+		q->over_ns = ts_ns;
+		qs->waiting++;
+	} else {
+		finish(qs, q);
 	}
-	take_from_hops(qs, q);
-	if (q->usage.completion < 0 || q->usage.prompt < 0)
-		q->flags |= QF_ESTIMATED_TOKENS;
-	qs->ops->ended(qs->ctx, q);
+}
+
+void queries_tick(struct queries *qs, uint64_t now)
+{
+	struct query *q;
+	size_t i = 0;
+
+	while (qs->waiting && (q = hash_next(&qs->by_id, &i))) {
+		if (!q->over_ns || now < q->over_ns + QUERY_HOPS_NS)
+			continue;
+		finish(qs, q);
+		i = 0; /* the table has changed */
+	}
 }
 
 void queries_event(struct queries *qs, const struct wire_ev *e)
@@ -237,7 +271,7 @@ void queries_event(struct queries *qs, const struct wire_ev *e)
 		on_open(qs, e);
 		return;
 	}
-	if (!q) {
+	if (!q || q->over_ns) {
 		qs->orphans++;
 		return;
 	}
@@ -301,8 +335,12 @@ void queries_end(struct queries *qs, uint64_t ts_ns)
 		for (i = 0; (q = hash_next(&qs->by_id, &i)); ) {
 			if (hops && !q->parent)
 				continue;
-			q->end = QUERY_RUNNING;
-			ended(qs, q, ts_ns);
+			if (q->over_ns) {
+				finish(qs, q);
+			} else {
+				q->end = QUERY_RUNNING;
+				ended(qs, q, ts_ns);
+			}
 			i = 0;
 		}
 	}

@@ -21,6 +21,7 @@
 
 #define QUERY_RUNNING_MAX 65536 /* queries followed at a time; more are counted and not followed */
 #define QUERY_HOPS_MAX    16    /* of one query that are kept; all are counted */
+#define QUERY_HOPS_NS     1000000000ull /* a hop that ends later than this after its query is not waited for */
 
 enum query_end {
 	QUERY_RUNNING  = 0,
@@ -63,7 +64,8 @@ struct query {
 	uint8_t  failed;        /* an error was said */
 	uint64_t parent;        /* of a hop: the query, or another hop; 0 none */
 	uint32_t by;            /* of a hop: enum wire_hop */
-	uint32_t nhop;          /* hops that were met */
+	uint32_t nhop, open_hops; /* hops that were met; that are not over */
+	uint64_t over_ns;       /* the query is over, and waits for its hops to be; 0: not so */
 	struct query *hop, *next_hop; /* those that are over, first to last; the next one of the same query */
 	uint64_t inner_f_ns, inner_tokens; /* of an answer that is not streamed: F and count of the hop that streams */
 	/* Of attrib.c: */
@@ -92,11 +94,14 @@ struct queries {
 	struct hash by_id;
 	uint64_t    orphans; /* events of queries that we do not know */
 	uint64_t    dropped; /* queries not followed */
+	size_t      waiting;    /* for their hops */
 };
 
 void queries_init(struct queries *qs, const struct query_ops *ops, void *ctx);
 void queries_release(struct queries *qs);
 void queries_event(struct queries *qs, const struct wire_ev *e);
+/* Now and then: who waits for hops does so no longer than QUERY_HOPS_NS. */
+void queries_tick(struct queries *qs, uint64_t now);
 /* The trace is over: all that run end as QUERY_RUNNING, with E = ts_ns. */
 void queries_end(struct queries *qs, uint64_t ts_ns);
 void query_free(struct query *q);

@@ -371,3 +371,35 @@ void conn_addr(const struct ev_sock *s, int remote, char *buf, size_t size)
 	inet_ntop(family, a, ip, sizeof(ip));
 	snprintf(buf, size, family == AF_INET6 ? "[%s]:%u" : "%s:%u", ip, port);
 }
+
+uint64_t conn_mix(uint64_t h, const void *p, size_t n)
+{
+	const uint8_t *c = p;
+
+	while (n--)
+		h = (h ^ *c++) * 0x100000001b3ull; /* FNV-1a */
+	return h;
+}
+
+/* An end of a connection in 16 + 2 bytes; of an IPv4 address as IPv6 maps it, so that a dual socket's peer is found. */
+static uint64_t mix_end(uint64_t h, const struct ev_sock *s, const uint8_t addr[16], uint16_t port)
+{
+	static const uint8_t mapped[12] = { [10] = 0xff, [11] = 0xff };
+
+	if (s->family == AF_INET) {
+		h = conn_mix(h, mapped, sizeof(mapped));
+		h = conn_mix(h, addr, 4);
+	} else {
+		h = conn_mix(h, addr, 16);
+	}
+	return conn_mix(h, &port, sizeof(port));
+}
+
+uint64_t conn_tuple(const struct ev_sock *s, int other)
+{
+	uint64_t h = s->family == AF_UNIX ? 1 : 0xcbf29ce484222325ull;
+
+	h = mix_end(h, s, other ? s->raddr : s->laddr, other ? s->rport : s->lport);
+	h = mix_end(h, s, other ? s->laddr : s->raddr, other ? s->lport : s->rport);
+	return h ? h : 1;
+}

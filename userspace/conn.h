@@ -85,4 +85,12 @@ void conns_exit(struct conns *cs, uint32_t tgid, uint64_t ts_ns);
 /* "1.2.3.4:5", "[::1]:5" or "unix". remote: of the peer. */
 void conn_addr(const struct ev_sock *s, int remote, char *buf, size_t size);
 
+/*
+ * A number for a connection as this end sees it, or as the other does (`other`): the same for what is the same, not 0.
+ * An IPv4 address counts as IPv6 maps it.
+ */
+uint64_t conn_tuple(const struct ev_sock *s, int other);
+/* FNV-1a over n more bytes; h is what came of those before, 0 at first. */
+uint64_t conn_mix(uint64_t h, const void *p, size_t n);
+
 #endif

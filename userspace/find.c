@@ -7,9 +7,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
+#include "userspace/sockets.h"
 #include "userspace/target.h"
+#include "userspace/tree.h"
 #include "userspace/util/str.h"
 
 #define CGROUP_ROOT "/sys/fs/cgroup"
@@ -21,19 +24,6 @@ static FILE *proc_open(uint32_t pid, const char *file)
 
 	snprintf(path, sizeof(path), "/proc/%u/%s", pid, file);
 	return fopen(path, "re");
-}
-
-static uint32_t parent_of(uint32_t pid)
-{
-	FILE *f = proc_open(pid, "status");
-	char line[256];
-	uint32_t ppid = 0;
-
-	while (f && fgets(line, sizeof(line), f) && sscanf(line, "PPid: %u", &ppid) != 1)
-		;
-	if (f)
-		fclose(f);
-	return ppid;
 }
 
 /* --- what fits ---------------------------------------------------------------------------------------------------- */
@@ -83,20 +73,28 @@ static int in_cgroup(uint32_t pid, enum find_by by, const char *what)
 	return hit;
 }
 
-static int fits(uint32_t pid, enum find_by by, const char *what)
+struct finding {
+	enum find_by by;
+	const char  *what;
+	uint32_t    *pid;
+	int          n;
+	struct sockets sockets;
+};
+
+static int fits(uint32_t pid, struct finding *f)
 {
 	char comm[16];
 	uint32_t tgid;
 
 	if (target_resolve(pid, &tgid, comm))
 		return 0; /* a kernel thread, or gone */
-	switch (by) {
+	switch (f->by) {
 	case FIND_PORT:
-		return target_listens_on(pid, (unsigned)strtoul(what, NULL, 10));
+		return sockets_listens_on(&f->sockets, pid, (unsigned)strtoul(f->what, NULL, 10));
 	case FIND_COMM:
-		return !strncmp(comm, what, sizeof(comm) - 1);
+		return !strncmp(comm, f->what, sizeof(comm) - 1);
 	default:
-		return in_cgroup(pid, by, what);
+		return in_cgroup(pid, f->by, f->what);
 	}
 }
 
@@ -117,18 +115,11 @@ static int each_process(int (*fn)(uint32_t pid, void *ctx), void *ctx)
 	return err;
 }
 
-struct finding {
-	enum find_by by;
-	const char  *what;
-	uint32_t    *pid;
-	int          n;
-};
-
 static int take(uint32_t pid, void *ctx)
 {
 	struct finding *f = ctx;
 
-	if (pid != (uint32_t)getpid() && f->n < TARGET_PIDS_MAX && fits(pid, f->by, f->what))
+	if (pid != (uint32_t)getpid() && f->n < TARGET_PIDS_MAX && fits(pid, f))
 		f->pid[f->n++] = pid;
 	return 0;
 }
@@ -150,7 +141,7 @@ int find_processes(enum find_by by, const char *what, uint32_t *ret, int max)
 	uint32_t up;
 
 	for (i = 0; !err && i < f.n; i++) {
-		for (up = parent_of(f.pid[i]); up > 1 && !among(&f, up); up = parent_of(up))
+		for (up = target_parent(f.pid[i]); up > 1 && !among(&f, up); up = target_parent(up))
 			;
 		if (up > 1)
 			continue; /* in the tree of another */
@@ -159,37 +150,104 @@ int find_processes(enum find_by by, const char *what, uint32_t *ret, int max)
 		n++;
 	}
 	free(f.pid);
+	sockets_release(&f.sockets);
 	return err ? err : n;
+}
+
+static int take_like(uint32_t pid, void *ctx)
+{
+	return target_is(pid, ctx) ? (int)pid : 0;
+}
+
+uint32_t find_like(const struct target_id *id)
+{
+	int pid = each_process(take_like, (void *)id);
+
+	return pid > 0 ? (uint32_t)pid : 0;
+}
+
+/* --- who answers -------------------------------------------------------------------------------------------------- */
+
+struct answerer {
+	struct hash inodes; /* one of these he holds */
+	uint32_t    asker;
+};
+
+static int take_answerer(uint32_t pid, void *ctx)
+{
+	struct answerer *a = ctx;
+	uint64_t *held = NULL;
+	int n, i, hit = 0;
+
+	n = pid == a->asker ? 0 : sockets_held(pid, &held);
+	for (i = 0; i < n && !hit; i++)
+		hit = hash_get(&a->inodes, held[i]) != NULL;
+	free(held);
+	return hit ? (int)pid : 0;
+}
+
+/* To one's own address, or to the loopback one. */
+static int is_local(const struct ev_sock *s)
+{
+	static const uint8_t ip6[16] = { [15] = 1 }, mapped[13] = { [10] = 0xff, [11] = 0xff, [12] = 127 };
+
+	return !memcmp(s->laddr, s->raddr, sizeof(s->laddr)) || (s->family == AF_INET && s->raddr[0] == 127) ||
+	       !memcmp(s->raddr, ip6, sizeof(ip6)) || !memcmp(s->raddr, mapped, sizeof(mapped));
+}
+
+/* Of TCP the other end, and whoever listens there: it may not have been accepted yet. */
+static void tcp_answers(const struct sockets *s, const struct ev_sock *sock, struct hash *inodes)
+{
+	struct sock_one mine = { .ends = *sock };
+	const struct sock_one *o = sockets_other_end(s, &mine);
+	size_t i;
+
+	if (o)
+		(void)hash_put(inodes, o->inode, inodes);
+	for (i = 0; i < s->n && (o || is_local(sock)); i++)
+		if (s->v[i].listens && s->v[i].ends.family != AF_UNIX && s->v[i].ends.lport == sock->rport)
+			(void)hash_put(inodes, s->v[i].inode, inodes);
+}
+
+/* A unix socket has no name here that the kernel's lists have too: all that the asker is connected to. */
+static void unix_answers(const struct sockets *s, uint32_t asker, struct hash *inodes)
+{
+	const struct sock_one *k;
+	uint64_t *held = NULL;
+	int n = sockets_held(asker, &held), i;
+
+	for (i = 0; i < n; i++) {
+		k = sockets_get(s, held[i]);
+		if (k && k->ends.family == AF_UNIX && k->peer && !sockets_holds(held, n, k->peer))
+			(void)hash_put(inodes, k->peer, inodes);
+	}
+	free(held);
+}
+
+uint32_t find_answerer(uint32_t pid, const struct ev_sock *sock)
+{
+	struct answerer a = { .asker = pid };
+	struct sockets s = { 0 };
+	int found = 0;
+
+	if (!sockets_load(&s, pid)) {
+		if (sock->family == AF_UNIX)
+			unix_answers(&s, pid, &a.inodes);
+		else
+			tcp_answers(&s, sock, &a.inodes);
+		found = a.inodes.used ? each_process(take_answerer, &a) : 0;
+	}
+	hash_release(&a.inodes);
+	sockets_release(&s);
+	return found > 0 ? (uint32_t)found : 0;
 }
 
 /* --- servers ------------------------------------------------------------------------------------------------------ */
 
-/* Libraries that compute for models, by a part of their file's name. */
-static const char *const libraries[] = {
-	"libllama", "libggml", "xllamacpp", "llama_cpp", "libtorch_cpu", "libtorch_cuda", "libcuda.so", "libamdhip64",
-	"libonnxruntime", "libtensorrt", "libnvinfer", "libmlc_llm", "libopenvino", "libctranslate2",
-};
-
-static const char *computes(uint32_t pid)
-{
-	FILE *f = proc_open(pid, "maps");
-	const char *hit = NULL, *name;
-	char line[4096];
-	size_t i;
-
-	while (f && !hit && fgets(line, sizeof(line), f)) {
-		name = strrchr(line, '/');
-		for (i = 0; name && !hit && i < sizeof(libraries) / sizeof(*libraries); i++)
-			hit = strstr(name, libraries[i]) ? libraries[i] : NULL;
-	}
-	if (f)
-		fclose(f);
-	return hit;
-}
-
 struct servers {
 	struct find_server *ret;
 	int n, max;
+	struct sockets sockets;
 };
 
 static int take_server(uint32_t pid, void *ctx)
@@ -203,12 +261,12 @@ static int take_server(uint32_t pid, void *ctx)
 
 	if (s->n == s->max || target_resolve(pid, &tgid, to->comm))
 		return 0;
-	if (target_listens(pid, to->listens, sizeof(to->listens), &nunix) <= 0)
+	if (sockets_listens(&s->sockets, pid, to->listens, sizeof(to->listens), &nunix) <= 0)
 		return 0;
 	tree[0] = pid;
 	n = 1 + target_descendants(pid, tree + 1, TARGET_PIDS_MAX - 1);
 	for (i = 0, why = NULL; i < n && !why; i++)
-		why = computes(tree[i]);
+		why = tree_computes(tree[i]);
 	if (!why || pid == (uint32_t)getpid())
 		return 0;
 	to->pid = pid;
@@ -224,11 +282,12 @@ int find_servers(struct find_server *ret, int max)
 	int i, j, kept = 0, err = each_process(take_server, &s);
 	uint32_t up;
 
+	sockets_release(&s.sockets);
 	if (err)
 		return err;
 	/* A worker that listens too is in the tree of its front. */
 	for (i = 0; i < s.n; i++) {
-		for (up = parent_of(ret[i].pid), j = s.n; up > 1 && j == s.n; up = parent_of(up))
+		for (up = target_parent(ret[i].pid), j = s.n; up > 1 && j == s.n; up = target_parent(up))
 			for (j = 0; j < s.n && ret[j].pid != up; j++)
 				;
 		if (j == s.n)

@@ -5,6 +5,9 @@
 
 #include <stdint.h>
 
+#include "bpf/event.h"
+#include "userspace/target.h"
+
 enum find_by {
 	FIND_PID,    /* nothing to be found: PIDs are given */
 	FIND_PORT,   /* listens on this TCP port */
@@ -18,6 +21,12 @@ enum find_by {
  * many, at most max are left in ret; or -errno. what of FIND_PORT has been checked to be a number.
  */
 int find_processes(enum find_by by, const char *what, uint32_t *ret, int max);
+
+/* A process that is like this one was, lowest PID first; 0: there is none. */
+uint32_t find_like(const struct target_id *id);
+
+/* Who holds the other end of a socket of this process, or listens there; 0: nobody that can be seen here. */
+uint32_t find_answerer(uint32_t pid, const struct ev_sock *s);
 
 /* A process that listens on TCP and in whose tree something that computes for models is loaded. */
 struct find_server {

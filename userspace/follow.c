@@ -3,32 +3,51 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "userspace/opts.h"
+#include "userspace/sockets.h"
 #include "userspace/target.h"
+#include "userspace/tree.h"
 #include "userspace/util/clock.h"
 
 #define CHECK_NS  NS_PER_S
-#define CHECK_MAX 64 /* processes whose life is checked; more cost more than a lost event does harm */
+#define CHECK_MAX 64              /* processes that are looked at; more cost more than a lost event does harm */
+#define SPIN_NS   (3 * NS_PER_S)  /* without a query, until one is said to spin */
+#define SPIN      0.2             /* of a CPU: on a busy machine one that spins does not get a whole one */
 
-void follow_init(struct follow *f)
+/* A traced process. */
+struct alive {
+	uint32_t slot;
+	uint8_t  said_spins;
+	uint64_t cpu_ns, quiet_ns, quiet_cpu_ns; /* at the last check; while no query ran: time, and of it on a CPU */
+};
+
+void follow_init(struct follow *f, const struct opts *o)
 {
-	*f = (struct follow){ .go = -1 };
+	*f = (struct follow){ .go = -1, .o = o };
 }
 
 void follow_release(struct follow *f)
 {
+	struct alive *a;
+	size_t i = 0;
+
 	if (f->go >= 0)
 		close(f->go); /* a command that was never told to begin ends */
+	while ((a = hash_next(&f->alive, &i)))
+		free(a);
 	hash_release(&f->alive);
 }
 
 uint32_t follow_slot(const struct follow *f, uint32_t tgid)
 {
-	return (uint32_t)(uintptr_t)hash_get(&f->alive, tgid);
+	const struct alive *a = hash_get(&f->alive, tgid);
+
+	return a ? a->slot : 0;
 }
 
 /* --- the command -------------------------------------------------------------------------------------------------- */
@@ -80,11 +99,28 @@ int follow_reap(struct follow *f)
 
 /* --- processes ---------------------------------------------------------------------------------------------------- */
 
+static int note(struct follow *f, uint32_t tgid, uint32_t slot)
+{
+	struct alive *a = hash_get(&f->alive, tgid);
+	int err;
+
+	if (!a) {
+		a = calloc(1, sizeof(*a));
+		err = a ? hash_put(&f->alive, tgid, a) : -ENOMEM;
+		if (err) {
+			free(a);
+			return err;
+		}
+	}
+	a->slot = slot;
+	return 0;
+}
+
 static int add(struct follow *f, uint32_t tgid, uint32_t slot)
 {
 	int err = live_add(f->live, tgid, slot);
 
-	return err ? err : hash_put(&f->alive, tgid, (void *)(uintptr_t)slot);
+	return err ? err : note(f, tgid, slot);
 }
 
 /* Twice, for children that come while we look; those that come later are caught by the fork probe. */
@@ -93,6 +129,8 @@ int follow_tree(struct follow *f, uint32_t tgid, uint32_t slot)
 	static uint32_t pids[TARGET_PIDS_MAX];
 	int n, i, again, err = add(f, tgid, slot);
 
+	if (!f->root[slot].parent)
+		target_identify(tgid, &f->root[slot]);
 	for (again = 0; !err && again < 2; again++) {
 		n = target_descendants(tgid, pids, TARGET_PIDS_MAX);
 		for (i = 0; !err && i < n; i++)
@@ -104,14 +142,15 @@ int follow_tree(struct follow *f, uint32_t tgid, uint32_t slot)
 void follow_event(struct follow *f, const struct ev_hdr *e)
 {
 	if (e->type == EV_FORK)
-		(void)hash_put(&f->alive, ((const struct ev_task *)e)->child, (void *)(uintptr_t)e->slot);
+		(void)note(f, ((const struct ev_task *)e)->child, e->slot);
 	else if (e->type == EV_EXIT)
-		(void)hash_del(&f->alive, e->tgid);
+		free(hash_del(&f->alive, e->tgid));
 }
 
 /* A unix socket that listens takes the other network tier beside; it may begin to listen at any time. */
 static void check_unix(struct follow *f)
 {
+	struct sockets sockets = { 0 };
 	const struct hash_slot *h;
 	uint64_t sig = 0;
 	int n_unix = 0, err;
@@ -122,15 +161,16 @@ static void check_unix(struct follow *f)
 		return;
 	for (i = 0; i < f->alive.cap && !sig; i++)
 		if (f->alive.slots[i].val)
-			sig = target_unix_signature((uint32_t)f->alive.slots[i].key);
+			sig = sockets_unix_signature((uint32_t)f->alive.slots[i].key);
 	if (sig == f->unix_sig)
 		return;
 	f->unix_sig = sig;
 	for (i = 0; i < f->alive.cap && n_unix <= 0; i++) {
 		h = &f->alive.slots[i];
-		if (h->val && target_listens((uint32_t)h->key, buf, sizeof(buf), &n_unix) < 0)
+		if (h->val && sockets_listens(&sockets, (uint32_t)h->key, buf, sizeof(buf), &n_unix) < 0)
 			n_unix = 0;
 	}
+	sockets_release(&sockets);
 	if (!n_unix)
 		return;
 	f->unix_on = 1;
@@ -150,14 +190,163 @@ static void check_alive(struct follow *f)
 		if (f->alive.slots[i].val && kill((pid_t)f->alive.slots[i].key, 0) && errno == ESRCH)
 			gone[n++] = f->alive.slots[i].key;
 	while (n)
-		hash_del(&f->alive, gone[--n]);
+		free(hash_del(&f->alive, gone[--n]));
 }
 
-void follow_check(struct follow *f, uint64_t now)
+/*
+ * Some members poll for work without ever sleeping (an engine's scheduler does): busy is not working, and what that
+ * costs is in the books as the server without a query, where one would look for it in vain without a word.
+ */
+static void check_spins(struct follow *f, uint64_t ns, int quiet)
 {
+	struct alive *a;
+	uint64_t cpu = 0;
+	uint32_t tgid;
+	char comm[16];
+	size_t i;
+
+	for (i = 0; i < f->alive.cap && f->alive.used <= CHECK_MAX; i++) {
+		a = f->alive.slots[i].val;
+		if (!a || live_cpu(f->live, (uint32_t)f->alive.slots[i].key, &cpu))
+			continue;
+		if (quiet && a->cpu_ns) {
+			a->quiet_ns += ns;
+			a->quiet_cpu_ns += cpu - a->cpu_ns;
+		}
+		a->cpu_ns = cpu;
+		if (a->said_spins || a->quiet_ns < SPIN_NS || (double)a->quiet_cpu_ns < SPIN * (double)a->quiet_ns ||
+		    target_resolve((uint32_t)f->alive.slots[i].key, &tgid, comm))
+			continue;
+		a->said_spins = 1;
+		say("%u (%s) takes %.2f of a CPU while no query runs: it is the server's cost without a query", tgid,
+		    comm, (double)a->quiet_cpu_ns / (double)a->quiet_ns);
+	}
+}
+
+/* --- servers that are asked --------------------------------------------------------------------------------------- */
+
+/* Of unix sockets there is no address: all of a process count as one. */
+static int same_address(const struct asked_at *a, const struct ev_sock *s, uint32_t tgid)
+{
+	if (a->sock.family != s->family)
+		return 0;
+	if (s->family == AF_UNIX)
+		return a->tgid == tgid;
+	return a->sock.rport == s->rport && !memcmp(a->sock.raddr, s->raddr, sizeof(s->raddr));
+}
+
+void follow_asks(struct follow *f, const struct ev_sock *s, uint32_t tgid, uint32_t slot)
+{
+	int i;
+
+	for (i = 0; i < f->nasked && !same_address(&f->asked[i], s, tgid); i++)
+		;
+	if (i == FOLLOW_ASKED_MAX)
+		return;
+	/* Who answered may have been replaced; then he is looked up again. */
+	if (i < f->nasked && (!f->asked[i].pid || follow_slot(f, f->asked[i].pid)))
+		return;
+	f->asked[i] = (struct asked_at){ .sock = *s, .tgid = tgid, .slot = slot };
+	f->nasked += i == f->nasked;
+}
+
+static void join(struct follow *f, struct asked_at *a)
+{
+	struct sockets sockets = { 0 };
+	char from[16] = "?", listens[128];
+	struct tree t = { 0 };
+	uint32_t tgid;
+	int n_unix;
+
+	a->pid = find_answerer(a->tgid, &a->sock);
+	if (!a->pid || follow_slot(f, a->pid) || tree_find(&t, a->pid, 1, &sockets))
+		goto out;
+	(void)target_resolve(a->tgid, &tgid, from);
+	if (sockets_listens(&sockets, a->pid, listens, sizeof(listens), &n_unix) <= 0)
+		listens[0] = 0;
+	if (!follow_tree(f, t.v[0].pid, a->slot))
+		say("%u (%s) asks %u (%s)%s%s: that is traced too", a->tgid, from, a->pid, t.v[0].comm,
+		    listens[0] ? ", on " : "", listens);
+out:
+	tree_release(&t);
+	sockets_release(&sockets);
+}
+
+void follow_join(struct follow *f, uint64_t now)
+{
+	int i;
+
+	for (i = 0; i < f->nasked && !f->o->only; i++) {
+		if (f->asked[i].when_ns)
+			continue;
+		f->asked[i].when_ns = now;
+		join(f, &f->asked[i]);
+	}
+}
+
+/* --- what comes after --------------------------------------------------------------------------------------------- */
+
+static int any_alive(const struct follow *f, uint32_t slot)
+{
+	const struct alive *a;
+	size_t i = 0;
+
+	while ((a = hash_next(&f->alive, &i)))
+		if (a->slot == slot)
+			return 1;
+	return 0;
+}
+
+/* As it was found at first: by what was asked for, or the same program under the same parent. */
+static uint32_t successor(struct follow *f, uint32_t slot)
+{
+	uint32_t pid[EV_SLOTS];
+
+	if (f->o->find_by)
+		return find_processes(f->o->find_by, f->o->find, pid, EV_SLOTS) > 0 ? pid[0] : 0;
+	return find_like(&f->root[slot]);
+}
+
+static void check_gone(struct follow *f)
+{
+	uint32_t slot, pid, tgid;
+	struct sockets sockets = { 0 };
+	struct tree t = { 0 };
+	char comm[16];
+
+	for (slot = 1; slot < EV_SLOTS && f->o->follow; slot++) {
+		if (!f->root[slot].parent || any_alive(f, slot))
+			continue;
+		if (!f->waiting[slot]++)
+			say("the server is gone: waiting for it to come again");
+		f->waiting[slot] = 1;
+		pid = successor(f, slot);
+		if (!pid || tree_find(&t, pid, !f->o->only, &sockets) || follow_tree(f, t.v[0].pid, slot))
+			continue;
+		(void)target_resolve(t.v[0].pid, &tgid, comm);
+		say("it is back: %u (%s)", t.v[0].pid, comm);
+		f->waiting[slot] = 0;
+		tree_release(&t);
+	}
+	sockets_release(&sockets);
+}
+
+int follow_over(const struct follow *f)
+{
+	return !f->alive.used && !f->child && !f->o->follow;
+}
+
+void follow_check(struct follow *f, uint64_t now, uint64_t seen, size_t running)
+{
+	int quiet = f->checked_ns && f->seen == seen && !f->running && !running;
+
 	if (f->checked_ns && now - f->checked_ns < CHECK_NS)
 		return;
+	check_spins(f, now - f->checked_ns, quiet);
 	f->checked_ns = now;
+	f->seen = seen;
+	f->running = running;
 	check_unix(f);
 	check_alive(f);
+	check_gone(f);
 }

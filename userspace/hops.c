@@ -22,39 +22,6 @@ struct asked {
 
 /* --- connections -------------------------------------------------------------------------------------------------- */
 
-static uint64_t mix(uint64_t h, const void *p, size_t n)
-{
-	const uint8_t *c = p;
-
-	while (n--)
-		h = (h ^ *c++) * 0x100000001b3ull; /* FNV-1a */
-	return h;
-}
-
-/* An end of a connection in 16 + 2 bytes; of an IPv4 address as IPv6 maps it, so that a dual socket's peer is found. */
-static uint64_t mix_end(uint64_t h, const struct ev_sock *s, const uint8_t addr[16], uint16_t port)
-{
-	static const uint8_t mapped[12] = { [10] = 0xff, [11] = 0xff };
-
-	if (s->family == AF_INET) {
-		h = mix(h, mapped, sizeof(mapped));
-		h = mix(h, addr, 4);
-	} else {
-		h = mix(h, addr, 16);
-	}
-	return mix(h, &port, sizeof(port));
-}
-
-/* Of a connection as this end sees it, or as the other does. 0 is no key of a table. */
-static uint64_t tuple(const struct ev_sock *s, int other)
-{
-	uint64_t h = s->family == AF_UNIX ? 1 : 0xcbf29ce484222325ull;
-
-	h = mix_end(h, s, other ? s->raddr : s->laddr, other ? s->rport : s->lport);
-	h = mix_end(h, s, other ? s->laddr : s->raddr, other ? s->lport : s->rport);
-	return h ? h : 1;
-}
-
 /* A unix socket whose peer is not known has no tuple. */
 static int has_tuple(const struct conn *c)
 {
@@ -66,7 +33,7 @@ static int has_tuple(const struct conn *c)
 /* The other end, if that is ours too, and another process's. */
 static const struct conn *other_end(const struct hops *h, const struct conn *c)
 {
-	const struct conn *o = has_tuple(c) ? hash_get(&h->by_tuple, tuple(&c->sock, 1)) : NULL;
+	const struct conn *o = has_tuple(c) ? hash_get(&h->by_tuple, conn_tuple(&c->sock, 1)) : NULL;
 
 	return o && o != c && o->tgid != c->tgid && o->slot == c->slot ? o : NULL;
 }
@@ -83,13 +50,13 @@ static int same_body(const struct asked *a, const struct asked *b)
 	return !a->blind && !b->blind && a->length && a->length == b->length && a->sum == b->sum;
 }
 
-/* q is in the hands of the process at the other end. Of those that began before we looked the order is not known. */
+/* q is in the hands of the process at the other end. Of a hop that began before we looked the order is not known. */
 static int may_be_for(const struct asked *hop, const struct asked *q, const struct conn *asker)
 {
 	if (q == hop || q->tgid != asker->tgid || q->slot != hop->slot)
 		return 0;
 	if (!hop->start_ns)
-		return !q->start_ns;
+		return 1;
 	return q->order && q->order < hop->order && q->start_ns <= hop->start_ns;
 }
 
@@ -174,7 +141,7 @@ void hops_conn(struct hops *h, const struct conn *c, uint64_t ts_ns)
 	struct asked *q;
 	size_t i = 0;
 
-	if (!has_tuple(c) || hash_put(&h->by_tuple, tuple(&c->sock, 0), (void *)c))
+	if (!has_tuple(c) || hash_put(&h->by_tuple, conn_tuple(&c->sock, 0), (void *)c))
 		return;
 	/* The end that was asked may have been seen before the one that asks. */
 	o = other_end(h, c);
@@ -185,8 +152,8 @@ void hops_conn(struct hops *h, const struct conn *c, uint64_t ts_ns)
 
 void hops_conn_gone(struct hops *h, const struct conn *c)
 {
-	if (has_tuple(c) && hash_get(&h->by_tuple, tuple(&c->sock, 0)) == c)
-		hash_del(&h->by_tuple, tuple(&c->sock, 0));
+	if (has_tuple(c) && hash_get(&h->by_tuple, conn_tuple(&c->sock, 0)) == c)
+		hash_del(&h->by_tuple, conn_tuple(&c->sock, 0));
 }
 
 void hops_open(struct hops *h, uint64_t query, const struct conn *c, const struct wire_open *open, uint64_t ts_ns)
@@ -199,8 +166,8 @@ void hops_open(struct hops *h, uint64_t query, const struct conn *c, const struc
 		return;
 	}
 	*q = (struct asked){ .id = query, .start_ns = open->start_ns, .conn = c, .tgid = c->tgid, .slot = c->slot };
-	q->request = mix(0, open->request_id, strlen(open->request_id));
-	q->trace = mix(0, open->trace_id, strlen(open->trace_id));
+	q->request = conn_mix(0, open->request_id, strlen(open->request_id));
+	q->trace = conn_mix(0, open->trace_id, strlen(open->trace_id));
 	if (open->start_ns)
 		return;
 	/* Of an answer that we came into: of a hop and its query either may say something first. */
@@ -222,7 +189,7 @@ void hops_body(struct hops *h, uint64_t query, const char *p, size_t n)
 	m = n < m ? n : m;
 	q->blind |= !p && m;
 	if (p)
-		q->sum = mix(q->sum, p, m);
+		q->sum = conn_mix(q->sum, p, m);
 	q->summed += (uint32_t)m;
 }
 

@@ -111,6 +111,9 @@ void http_release(struct http *h);
 void http_bytes(struct http *h, const struct bytes *b);
 void http_conn_over(struct http *h, enum conn_over what, uint64_t ts_ns);
 
+/* "METHOD target HTTP/1.x", without its line end. Whether it is one; ret, if not NULL, gets what it says. */
+int http_request_line(const char *p, size_t n, struct http_head *ret);
+
 /* Why a connection is opaque, in words. */
 const char *http_why(enum http_opaque o);
 

@@ -42,8 +42,7 @@ void http_body(struct http *h, const struct bytes *b, const char *p, size_t n);
  * input, and what there is of it is kept in s->line.
  */
 int http_line_take(struct http_side *s, const char **p, const char *end, const char **ret_line, size_t *ret_len);
-/* "METHOD target HTTP/1.x", "HTTP/1.x DDD reason". Whether it is one; ret, if not NULL, gets what it says. */
-int http_request_line(const char *p, size_t n, struct http_head *ret);
+/* "HTTP/1.x DDD reason". Whether it is one; ret, if not NULL, gets what it says. */
 int http_status_line(const char *p, size_t n, struct http_head *ret);
 /* A start line may begin so: with a version in an answer, with a method in a request. */
 int http_may_start(const char *p, size_t n, enum conn_dir dir, int request);

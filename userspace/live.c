@@ -317,6 +317,16 @@ int live_add(struct live *l, uint32_t tgid, uint32_t slot)
 	return 0;
 }
 
+int live_cpu(const struct live *l, uint32_t tgid, uint64_t *ret_ns)
+{
+	struct ev_target t;
+
+	if (bpf_map_lookup_elem(bpf_map__fd(l->skel->maps.targets), &tgid, &t))
+		return -errno;
+	*ret_ns = t.cpu_ns;
+	return 0;
+}
+
 int live_fd(const struct live *l)
 {
 	return ring_buffer__epoll_fd(l->ring);

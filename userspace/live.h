@@ -28,6 +28,9 @@ const struct probe_status *live_probes(const struct live *l);
 /* Traces process tgid (of the initial pid namespace), its threads and the children that it will have. */
 int  live_add(struct live *l, uint32_t tgid, uint32_t slot);
 
+/* On-CPU time of a traced process, up to its last switch off a CPU. 0 or -errno. */
+int  live_cpu(const struct live *l, uint32_t tgid, uint64_t *ret_ns);
+
 /* Sees unix sockets too, from now on. 0 or -errno; tier sys sees them anyway. */
 int  live_watch_unix(struct live *l);
 

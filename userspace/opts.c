@@ -14,7 +14,7 @@
 #define MET (RUN | CMD_LIST | CMD_CHECK)
 
 enum { O_METER = 256, O_POWER_MODEL, O_IDLE, O_SYSFS, O_PROCFS, O_NET, O_JSON, O_DURATION, O_VERSION,
-       O_PORT, O_COMM, O_CGROUP, O_UNIT };
+       O_PORT, O_COMM, O_CGROUP, O_UNIT, O_ONLY, O_FOLLOW };
 
 static const struct row {
 	int         id; /* a letter, if it has a short form */
@@ -26,6 +26,8 @@ static const struct row {
 	{ O_COMM, "comm", "NAME", "or those of this name", RUN },
 	{ O_CGROUP, "cgroup", "PATH", "or those in this cgroup", RUN },
 	{ O_UNIT, "unit", "NAME", "or those of this systemd unit", RUN },
+	{ O_ONLY, "only", NULL, "these and their children, not the whole server they belong to", RUN },
+	{ O_FOLLOW, "follow", NULL, "when the server ends, wait for it to come again", RUN },
 	{ O_DURATION, "duration", "S", "stop after S seconds", RUN },
 	{ 'o', "output", "FILE", "write a recording (record: ipw.data if not given)",
 	  CMD_TRACE | CMD_RECORD },
@@ -166,6 +168,12 @@ static int take(struct opts *o, int id, const char *arg)
 		return take_find(o, FIND_CGROUP, arg);
 	case O_UNIT:
 		return take_find(o, FIND_UNIT, arg);
+	case O_ONLY:
+		o->only = 1;
+		return 0;
+	case O_FOLLOW:
+		o->follow = 1;
+		return 0;
 	case 'o':
 		o->out = arg;
 		return *arg ? 0 : -EINVAL;
@@ -291,6 +299,10 @@ static int complete(struct opts *o, int command, int argc, char **argv)
 		o->cmd = argv + optind;
 	else if (optind < argc) {
 		say("unexpected argument '%s'%s", argv[optind], command & RUN ? " (a command comes after --)" : "");
+		return EXIT_USAGE;
+	}
+	if (o->follow && o->cmd) {
+		say("--follow waits for a server that others start: it has no use with a command");
 		return EXIT_USAGE;
 	}
 	if (command == CMD_SCRIPT && !named && !o->cmd)

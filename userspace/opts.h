@@ -24,6 +24,8 @@ struct opts {
 	int      npid;
 	enum find_by find_by;
 	const char *find;    /* what to find by it */
+	int      only;       /* what is named, and no more of the server */
+	int      follow;     /* and what comes after it */
 	char   **cmd; /* NULL-terminated; NULL: none */
 	double   duration_s; /* 0: until told to stop */
 	const char *out, *in;

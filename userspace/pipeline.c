@@ -166,6 +166,15 @@ static struct http *http_of(struct pipeline *p, struct conn *c, uint64_t ts_ns)
 	return c->user;
 }
 
+/* What a client's first message asks for is a query. */
+static int is_query(const struct bytes *b)
+{
+	struct http_head head = { 0 };
+	const char *end = memchr(b->head, '\r', b->nhead);
+
+	return end && http_request_line(b->head, (size_t)(end - b->head), &head) && wire_match(&head);
+}
+
 static void on_bytes(void *ctx, struct conn *c, const struct bytes *b)
 {
 	struct pipeline *p = ctx;
@@ -177,8 +186,10 @@ static void on_bytes(void *ctx, struct conn *c, const struct bytes *b)
 	if (!h->opaque)
 		return;
 	p->opaque[h->opaque]++;
+	if (h->opaque == HTTP_CLIENT && p->asks && is_query(b))
+		p->asks(p->live_ctx, c);
 	if (p->mute)
-		p->mute(p->mute_ctx, c->sock.cookie);
+		p->mute(p->live_ctx, c->sock.cookie);
 }
 
 static void on_conn_over(void *ctx, struct conn *c, enum conn_over what, uint64_t ts_ns)
@@ -280,6 +291,7 @@ void pipeline_lost(struct pipeline *p, uint64_t ts_ns)
 void pipeline_activity(struct pipeline *p, const struct activity *a)
 {
 	EACH_SINK(p, activity, a);
+	queries_tick(&p->queries, a->t_ns);
 	timeline_activity(&p->timeline, a);
 	attrib_advance(&p->attrib, 0);
 }

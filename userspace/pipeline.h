@@ -36,7 +36,9 @@ struct pipeline {
 	uint64_t        requests;     /* HTTP requests, queries or not */
 	/* A connection turned out to be none that we read: its bytes need not be copied any more. May be NULL. */
 	void          (*mute)(void *ctx, uint64_t cookie);
-	void           *mute_ctx;
+	/* The process at this end asks a query of whoever is at the other. May be NULL. */
+	void          (*asks)(void *ctx, const struct conn *c);
+	void           *live_ctx;     /* of both */
 };
 
 /* 0 or -errno. run, meters, idle outlive it; sinks are copied, and closed by pipeline_close() once this returned 0. */

@@ -15,16 +15,16 @@
 #include <unistd.h>
 
 #include "userspace/follow.h"
+#include "userspace/gpus.h"
 #include "userspace/live.h"
 #include "userspace/pipeline.h"
 #include "userspace/resolve.h"
-#include "userspace/target.h"
+#include "userspace/sockets.h"
 #include "userspace/util/clock.h"
 #include "userspace/util/fmt.h"
 #include "userspace/util/host.h"
 
 #define MEASURE_NS     (250 * NS_PER_MS)  /* for the refresh of the meters, at the start */
-#define GPU_USERS_NS   NS_PER_S           /* how often the GPUs are asked who computes there */
 #define LAST_WAIT_NS   (400 * NS_PER_MS)  /* for the meters' last refresh, at the end */
 #define SILENT_NS      (10 * NS_PER_S)    /* without a query until it is said */
 
@@ -43,7 +43,8 @@ struct session {
 	sigset_t        old_mask;
 	int             epfd, sigfd, timerfd;
 	int             stop, empty, said_silent, status_shown;
-	uint64_t        gpu_asked_ns, lost;
+	struct gpus     gpus;
+	uint64_t        lost;
 };
 
 /* --- the status line, on a terminal only -------------------------------------------------------------------------- */
@@ -101,49 +102,15 @@ static void on_mute(void *ctx, uint64_t cookie)
 	live_mute(((struct session *)ctx)->live, cookie);
 }
 
+static void on_asks(void *ctx, const struct conn *c)
+{
+	follow_asks(&((struct session *)ctx)->follow, &c->sock, c->tgid, c->slot);
+}
+
 static int on_sample(void *ctx, const struct sample *m)
 {
 	pipeline_sample(&((struct session *)ctx)->pipeline, m);
 	return 0;
-}
-
-/*
- * Whose processes compute on a GPU, and how much of its work is theirs: by utilisation where several share it. Where
- * the driver does not say who computes there, or not how much of a shared GPU each one takes, it is not known.
- */
-static void gpu_share_of(struct session *s, int ch, uint64_t now)
-{
-	struct gpu_share g = { .t_ns = now, .channel = (uint32_t)ch };
-	struct gpu_user u[GPU_USER_MAX];
-	int n = sampler_users(s->sampler, ch, u, GPU_USER_MAX), i, blind = 0, ours = 0;
-	double sum = 0, part;
-	uint32_t slot;
-
-	for (i = 0; i < n; i++) {
-		ours += follow_slot(&s->follow, u[i].pid) != 0;
-		blind |= u[i].util_permille < 0;
-		sum += u[i].util_permille;
-	}
-	g.known = n >= 0 && (!ours || ours == n || !blind);
-	for (i = 0; i < n && g.known && ours; i++) {
-		slot = follow_slot(&s->follow, u[i].pid);
-		part = blind || sum <= 0 ? 1.0 / n : u[i].util_permille / sum;
-		if (slot)
-			g.slot[slot] += part;
-	}
-	pipeline_gpu(&s->pipeline, &g);
-}
-
-static void gpu_shares(struct session *s, uint64_t now)
-{
-	int i;
-
-	if (s->gpu_asked_ns && now - s->gpu_asked_ns < GPU_USERS_NS)
-		return;
-	s->gpu_asked_ns = now;
-	for (i = 0; i < s->nmeter; i++)
-		if (s->meters[i].ch.domain == DOMAIN_GPU)
-			gpu_share_of(s, i, now);
 }
 
 /* Once for each reason: somebody may wait for queries there. */
@@ -171,6 +138,7 @@ static void drain(struct session *s)
 
 	(void)live_drain(s->live, on_ev, s);
 	say_unread(s);
+	follow_join(&s->follow, clock_mono_ns());
 	lost = live_lost(s->live) + s->pipeline.conns.dropped;
 	if (lost != s->lost)
 		pipeline_lost(&s->pipeline, clock_mono_ns());
@@ -179,18 +147,20 @@ static void drain(struct session *s)
 
 static void say_silent(struct session *s)
 {
+	struct sockets sockets = { 0 };
 	char listens[512];
 	int n_unix, n;
 	uint32_t i;
 
 	status_clear(s);
 	for (i = 1; i <= s->run.nslot; i++) {
-		n = target_listens(s->run.target[i].pid, listens, sizeof(listens), &n_unix);
+		n = sockets_listens(&sockets, s->run.target[i].pid, listens, sizeof(listens), &n_unix);
 		say("no query seen in %.0f s; %u (%s) %s%s%s", (double)(clock_mono_ns() - s->run.start_ns) * 1e-9,
 		    s->run.target[i].pid, s->run.target[i].comm,
 		    n > 0 ? "listens on " : n == 0 ? "listens on nothing" : "cannot be read", n > 0 ? listens : "",
 		    s->pipeline.requests ? " (other HTTP requests were seen)" : "");
 	}
+	sockets_release(&sockets);
 	s->said_silent = 1;
 }
 
@@ -205,15 +175,15 @@ static int tick(struct session *s)
 	status_clear(s);
 	pipeline_activity(&s->pipeline, &a);
 	err = sampler_tick(s->sampler, on_sample, s);
-	gpu_shares(s, a.t_ns);
+	gpus_ask(&s->gpus, &s->follow, &s->pipeline, a.t_ns);
 	drain(s);
-	follow_check(&s->follow, a.t_ns);
+	follow_check(&s->follow, a.t_ns, s->pipeline.next_id, s->pipeline.queries.by_id.used);
 	status_show(s, a.t_ns);
 	s->end.end_ns = a.t_ns;
 	if (!s->said_silent && !s->pipeline.next_id && a.t_ns - s->run.start_ns > SILENT_NS)
 		say_silent(s);
 	/* Sockets of a process close just after it is gone: one more look sees that. */
-	if (!s->follow.alive.used && !s->follow.child)
+	if (follow_over(&s->follow))
 		s->stop = s->empty++ > 0;
 	if (s->o->duration_s > 0 && (double)(a.t_ns - s->run.start_ns) >= s->o->duration_s * 1e9)
 		s->stop = 1;
@@ -290,6 +260,7 @@ static int open_meters(struct session *s)
 		return -EINVAL;
 	}
 	s->nmeter = sampler_meters(s->sampler, &s->meters);
+	s->gpus = (struct gpus){ .sampler = s->sampler, .meters = s->meters, .nmeter = s->nmeter };
 	if (err && err != -ENODEV) {
 		say("cannot open the energy sources: %s", strerror(-err));
 		return err;
@@ -330,26 +301,11 @@ static int attach(struct session *s)
 	return 0;
 }
 
-/* GPUs belong to the name of the machine, alike ones once. */
-static void name_gpus(struct session *s)
-{
-	int i, k, n;
-
-	for (i = 0; i < s->nmeter; i++) {
-		for (k = n = 0; k < s->nmeter; k++)
-			if (s->meters[k].ch.domain == DOMAIN_GPU &&
-			    !strcmp(s->meters[k].ch.device, s->meters[i].ch.device))
-				n += k >= i ? 1 : -CHANNEL_MAX; /* named before */
-		if (s->meters[i].ch.domain == DOMAIN_GPU && n > 0)
-			host_add(s->run.hardware, sizeof(s->run.hardware), s->meters[i].ch.device, n);
-	}
-}
-
 static void describe(struct session *s)
 {
 	host_describe(s->o->meter.procfs, s->run.hardware, sizeof(s->run.hardware), s->run.kernel,
 		      sizeof(s->run.kernel));
-	name_gpus(s);
+	gpus_name(&s->gpus, s->run.hardware, sizeof(s->run.hardware));
 	snprintf(s->run.version, sizeof(s->run.version), "%s", IPW_VERSION);
 	snprintf(s->run.net, sizeof(s->run.net), "%s", net_tier_name(live_tier(s->live)));
 	s->run.interval_ms = s->o->interval_ms ? s->o->interval_ms : sampler_interval_ms(s->sampler);
@@ -383,7 +339,8 @@ static int begin(struct session *s, const struct sink *to, int nsink)
 		return err;
 	}
 	s->pipeline.mute = on_mute;
-	s->pipeline.mute_ctx = s;
+	s->pipeline.asks = on_asks;
+	s->pipeline.live_ctx = s;
 	err = open_loop(s);
 	if (err)
 		say("cannot wait for events: %s", strerror(-err));
@@ -453,7 +410,7 @@ int session_run(const struct opts *o, const struct sink *to, int nsink)
 	struct session s = { .o = o, .epfd = -1, .sigfd = -1, .timerfd = -1 };
 	int err, ran = 0;
 
-	follow_init(&s.follow);
+	follow_init(&s.follow, o);
 	err = resolve_targets(o, &s.run);
 	if (!err)
 		err = open_meters(&s);

@@ -1,18 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include "userspace/target.h"
 
-#include <arpa/inet.h>
 #include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
+#include <sys/stat.h>
 
 #include "userspace/util/str.h"
-
-#define INODES_MAX 65536
 
 int target_resolve(uint32_t pid, uint32_t *ret_tgid, char comm[16])
 {
@@ -74,183 +71,129 @@ int target_descendants(uint32_t tgid, uint32_t *ret, int max)
 	return n;
 }
 
-/* --- what it listens on ------------------------------------------------------------------------------------------- */
-
-static int by_value(const void *a, const void *b)
+/* Of /proc/PID/stat, behind the name in parentheses, which may hold anything. */
+static int stat_fields(uint32_t pid, uint32_t *ret_parent, uint32_t *ret_flags)
 {
-	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+	char path[64], buf[1024], *p;
+	size_t n;
+	FILE *f;
 
-	return x < y ? -1 : x > y;
+	snprintf(path, sizeof(path), "/proc/%u/stat", pid);
+	f = fopen(path, "re");
+	if (!f)
+		return 0;
+	n = fread(buf, 1, sizeof(buf) - 1, f);
+	fclose(f);
+	buf[n] = 0;
+	p = strrchr(buf, ')');
+	return p && sscanf(p, ") %*c %u %*d %*d %*d %*d %u", ret_parent, ret_flags) == 2;
 }
 
-/* Inodes of the sockets that the process holds, sorted. Returns how many, or -errno. */
-static int socket_inodes(uint32_t tgid, uint64_t **ret)
+uint32_t target_parent(uint32_t pid)
 {
-	uint64_t *ino = malloc(INODES_MAX * sizeof(*ino));
-	char path[64], link[64];
-	struct dirent *d;
-	unsigned long long val;
-	ssize_t len;
-	int n = 0;
-	DIR *dir;
+	uint32_t parent = 0, flags;
 
-	if (!ino)
-		return -ENOMEM;
-	snprintf(path, sizeof(path), "/proc/%u/fd", tgid);
-	dir = opendir(path);
-	if (!dir) {
-		free(ino);
-		return -errno;
-	}
-	while (n < INODES_MAX && (d = readdir(dir))) {
-		len = readlinkat(dirfd(dir), d->d_name, link, sizeof(link) - 1);
-		link[len > 0 ? len : 0] = 0;
-		if (sscanf(link, "socket:[%llu]", &val) == 1)
-			ino[n++] = val;
-	}
-	closedir(dir);
-	qsort(ino, (size_t)n, sizeof(*ino), by_value);
-	*ret = ino;
+	return stat_fields(pid, &parent, &flags) ? parent : 0;
+}
+
+/* The command line; its words end with NUL each. Returns its length. */
+static size_t command_line(uint32_t pid, char *buf, size_t size)
+{
+	char path[64];
+	size_t n;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%u/cmdline", pid);
+	f = fopen(path, "re");
+	n = f ? fread(buf, 1, size - 1, f) : 0;
+	if (f)
+		fclose(f);
+	buf[n] = 0;
 	return n;
 }
 
-static void append(char *buf, size_t size, const char *what)
+/* The word with the script that an interpreter runs: "-m name" gives the name. Without one it is the program. */
+static const char *script_of(const char *buf, size_t n)
 {
-	size_t n = strlen(buf);
+	const char *p = buf, *name = strrchr(buf, '/');
+	int i, interpreter = 0;
+	static const char *const interpreters[] = { "python", "node", "ruby", "perl", "java", "pypy" };
 
-	if (n + 2 < size)
-		snprintf(buf + n, size - n, "%s%s", n ? ", " : "", what);
+	name = name ? name + 1 : buf;
+	for (i = 0; i < (int)(sizeof(interpreters) / sizeof(*interpreters)); i++)
+		interpreter |= !strncmp(name, interpreters[i], strlen(interpreters[i]));
+	for (p += strlen(p) + 1; interpreter && p < buf + n; p += strlen(p) + 1)
+		if (*p != '-')
+			return p;
+	return name;
 }
 
-/* A local address as /proc/net/tcp has it: hexadecimal words of host order. */
-static void address(const char *hex, char *buf, size_t size)
-{
-	char ip[INET6_ADDRSTRLEN] = "?";
-	uint32_t word[4] = { 0 };
-	unsigned port = 0;
-	int i, v6 = strcspn(hex, ":") == 32;
-
-	for (i = 0; i < (v6 ? 4 : 1); i++)
-		(void)sscanf(hex + 8 * i, "%8x", &word[i]);
-	(void)sscanf(hex + strcspn(hex, ":"), ":%x", &port);
-	inet_ntop(v6 ? AF_INET6 : AF_INET, word, ip, sizeof(ip));
-	snprintf(buf, size, v6 ? "[%s]:%u" : "%s:%u", ip, port);
-}
-
-static int listens_tcp(uint32_t tgid, const char *table, const uint64_t *ino, int n, char *buf, size_t size)
-{
-	char path[64], line[512], local[128], text[96];
-	unsigned long long inode;
-	uint64_t key;
-	unsigned state;
-	int found = 0;
-	FILE *f;
-
-	snprintf(path, sizeof(path), "/proc/%u/net/%s", tgid, table);
-	f = fopen(path, "re");
-	while (f && fgets(line, sizeof(line), f)) {
-		if (sscanf(line, " %*d: %127s %*s %x %*s %*s %*s %*d %*d %llu", local, &state, &inode) != 3 ||
-		    state != 10)
-			continue;
-		key = inode;
-		if (!bsearch(&key, ino, (size_t)n, sizeof(*ino), by_value))
-			continue;
-		address(local, text, sizeof(text));
-		append(buf, size, text);
-		found++;
-	}
-	if (f)
-		fclose(f);
-	return found;
-}
-
-int target_listens_on(uint32_t tgid, unsigned port)
-{
-	char buf[4096] = "", want[16], *p;
-	uint64_t *ino = NULL;
-	int n = socket_inodes(tgid, &ino), hit = 0;
-	size_t len;
-
-	if (n > 0 && listens_tcp(tgid, "tcp", ino, n, buf, sizeof(buf)) +
-		     listens_tcp(tgid, "tcp6", ino, n, buf, sizeof(buf)) > 0) {
-		snprintf(want, sizeof(want), ":%u", port);
-		len = strlen(want);
-		for (p = strstr(buf, want); p && !hit; p = strstr(p + 1, want))
-			hit = !p[len] || p[len] == ',';
-	}
-	if (n >= 0)
-		free(ino);
-	return hit;
-}
-
-/* A line of /proc/net/unix: whether it is a stream socket that listens, and its inode and name. */
-static int unix_line(const char *line, uint64_t *ret_inode, char name[256])
-{
-	unsigned long long inode;
-	unsigned flags, type;
-
-	name[0] = 0;
-	if (sscanf(line, "%*s %*x %*x %x %x %*x %llu %255s", &flags, &type, &inode, name) < 3)
-		return 0;
-	*ret_inode = inode;
-	return flags & 0x10000 && type == 1; /* it accepts; SOCK_STREAM */
-}
-
-static FILE *unix_table(uint32_t tgid)
+/* A line of /proc/PID/cgroup: of version 2 the only one. */
+static void cgroup_of(uint32_t pid, char *buf, size_t size)
 {
 	char path[64];
-
-	snprintf(path, sizeof(path), "/proc/%u/net/unix", tgid);
-	return fopen(path, "re");
-}
-
-uint64_t target_unix_signature(uint32_t tgid)
-{
-	char line[512], name[256];
-	uint64_t sum = 0, inode;
-	FILE *f = unix_table(tgid);
-
-	while (f && fgets(line, sizeof(line), f))
-		if (unix_line(line, &inode, name))
-			sum += inode * 0x9e3779b97f4a7c15ull;
-	if (f)
-		fclose(f);
-	return sum;
-}
-
-static int listens_unix(uint32_t tgid, const uint64_t *ino, int n, char *buf, size_t size)
-{
-	char line[512], name[256], text[300], clean[256];
-	FILE *f = unix_table(tgid);
-	uint64_t key;
-	int found = 0;
-
-	while (f && fgets(line, sizeof(line), f)) {
-		if (!unix_line(line, &key, name))
-			continue;
-		if (!bsearch(&key, ino, (size_t)n, sizeof(*ino), by_value))
-			continue;
-		str_clean(clean, sizeof(clean), name, strlen(name));
-		snprintf(text, sizeof(text), "unix %s", clean);
-		append(buf, size, text);
-		found++;
-	}
-	if (f)
-		fclose(f);
-	return found;
-}
-
-int target_listens(uint32_t tgid, char *buf, size_t size, int *ret_unix)
-{
-	uint64_t *ino = NULL;
-	int n = socket_inodes(tgid, &ino), found;
+	FILE *f;
 
 	buf[0] = 0;
-	*ret_unix = 0;
-	if (n < 0)
-		return n;
-	found = listens_tcp(tgid, "tcp", ino, n, buf, size) + listens_tcp(tgid, "tcp6", ino, n, buf, size);
-	*ret_unix = listens_unix(tgid, ino, n, buf, size);
-	free(ino);
-	return found + *ret_unix;
+	snprintf(path, sizeof(path), "/proc/%u/cgroup", pid);
+	f = fopen(path, "re");
+	if (f && fgets(buf, (int)size, f))
+		buf[strcspn(buf, "\n")] = 0;
+	if (f)
+		fclose(f);
+}
+
+void target_identify(uint32_t pid, struct target_id *ret)
+{
+	static char words[4096];
+	struct stat st = { 0 };
+	char path[64];
+	size_t n;
+
+	*ret = (struct target_id){ .parent = target_parent(pid) };
+	snprintf(path, sizeof(path), "/proc/%u/exe", pid);
+	if (!stat(path, &st)) {
+		ret->dev = st.st_dev;
+		ret->ino = st.st_ino;
+	}
+	n = command_line(pid, words, sizeof(words));
+	snprintf(ret->script, sizeof(ret->script), "%s", n ? script_of(words, n) : "");
+	cgroup_of(pid, ret->cgroup, sizeof(ret->cgroup));
+}
+
+static int same_program(const struct target_id *a, const struct target_id *b)
+{
+	return a->ino && a->ino == b->ino && a->dev == b->dev && *a->script && !strcmp(a->script, b->script);
+}
+
+int target_is(uint32_t pid, const struct target_id *id)
+{
+	struct target_id other;
+
+	if (target_parent(pid) != id->parent)
+		return 0;
+	target_identify(pid, &other);
+	return same_program(&other, id) && !strcmp(other.cgroup, id->cgroup);
+}
+
+#define PF_FORKNOEXEC 0x40 /* include/linux/sched.h */
+
+const char *target_same_program(uint32_t pid, uint32_t parent)
+{
+	static char words[4096];
+	struct target_id a, b;
+	uint32_t up, flags;
+	size_t n, i;
+
+	target_identify(pid, &a);
+	target_identify(parent, &b);
+	if (!stat_fields(pid, &up, &flags) || !a.ino || a.ino != b.ino || a.dev != b.dev)
+		return NULL;
+	if (flags & PF_FORKNOEXEC)
+		return "it was forked and runs the same program";
+	n = command_line(pid, words, sizeof(words));
+	for (i = 0; i < n; i += strlen(words + i) + 1)
+		if (strstr(words + i, "multiprocessing"))
+			return "it is a child of Python's multiprocessing";
+	return same_program(&a, &b) ? "both run the same program" : NULL;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Which processes are the target, as /proc shows them. */
+/* Processes, as /proc shows them. */
 #ifndef IPW_TARGET_H
 #define IPW_TARGET_H
 
@@ -18,16 +18,24 @@ int target_resolve(uint32_t pid, uint32_t *ret_tgid, char comm[16]);
 /* All descendants of tgid, itself not; at most max. Returns how many. */
 int target_descendants(uint32_t tgid, uint32_t *ret, int max);
 
+/* By what a process can be known again when it has been started anew. */
+struct target_id {
+	uint32_t parent;      /* 0: nothing is known */
+	uint64_t dev, ino;    /* of its program */
+	char     script[128]; /* that an interpreter runs, or the program's name */
+	char     cgroup[256];
+};
+
+void target_identify(uint32_t pid, struct target_id *ret);
+int  target_is(uint32_t pid, const struct target_id *id);
+
+/* PID of its parent; 0: there is none, or it is gone. */
+uint32_t target_parent(uint32_t pid);
+
 /*
- * What a process listens on, for people: "127.0.0.1:8080, unix /run/x.sock". Returns how many sockets, 0 with an empty
- * text, -errno when it cannot be read. ret_unix: how many of them are unix sockets.
+ * How a process shows to run the same program as its parent: it was forked and has executed nothing since, it is a
+ * child of Python's multiprocessing, or both run the same file with the same script. NULL: it does not.
  */
-int target_listens(uint32_t tgid, char *buf, size_t size, int *ret_unix);
-
-/* Whether it listens on this TCP port. */
-int target_listens_on(uint32_t tgid, unsigned port);
-
-/* A number that changes when a unix stream socket begins to listen in the process's network namespace. Cheap. */
-uint64_t target_unix_signature(uint32_t tgid);
+const char *target_same_program(uint32_t pid, uint32_t parent);
 
 #endif

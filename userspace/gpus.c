@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "userspace/gpus.h"
+
+#include <string.h>
+
+#include "userspace/util/clock.h"
+#include "userspace/util/host.h"
+
+#define USERS_NS NS_PER_S /* how often the GPUs are asked who computes there */
+
+void gpus_name(const struct gpus *g, char *hardware, size_t size)
+{
+	const struct meter *m = g->meters;
+	int i, k, n;
+
+	for (i = 0; i < g->nmeter; i++) {
+		for (k = n = 0; k < g->nmeter; k++)
+			if (m[k].ch.domain == DOMAIN_GPU && !strcmp(m[k].ch.device, m[i].ch.device))
+				n += k >= i ? 1 : -CHANNEL_MAX; /* named before */
+		if (m[i].ch.domain == DOMAIN_GPU && n > 0)
+			host_add(hardware, size, m[i].ch.device, n);
+	}
+}
+
+/*
+ * By utilisation where several share it. Where the driver does not say who computes there, or not how much of a shared
+ * GPU each one takes, it is not known.
+ */
+static void ask_one(const struct gpus *gpus, const struct follow *f, struct pipeline *p, int ch, uint64_t now)
+{
+	struct gpu_share g = { .t_ns = now, .channel = (uint32_t)ch };
+	struct gpu_user u[GPU_USER_MAX];
+	int n = sampler_users(gpus->sampler, ch, u, GPU_USER_MAX), i, blind = 0, ours = 0;
+	double sum = 0, part;
+	uint32_t slot;
+
+	for (i = 0; i < n; i++) {
+		ours += follow_slot(f, u[i].pid) != 0;
+		blind |= u[i].util_permille < 0;
+		sum += u[i].util_permille;
+	}
+	g.known = n >= 0 && (!ours || ours == n || !blind);
+	for (i = 0; i < n && g.known && ours; i++) {
+		slot = follow_slot(f, u[i].pid);
+		part = blind || sum <= 0 ? 1.0 / n : u[i].util_permille / sum;
+		if (slot)
+			g.slot[slot] += part;
+	}
+	pipeline_gpu(p, &g);
+}
+
+void gpus_ask(struct gpus *g, const struct follow *f, struct pipeline *p, uint64_t now)
+{
+	int i;
+
+	if (g->asked_ns && now - g->asked_ns < USERS_NS)
+		return;
+	g->asked_ns = now;
+	for (i = 0; i < g->nmeter; i++)
+		if (g->meters[i].ch.domain == DOMAIN_GPU)
+			ask_one(g, f, p, i, now);
+}

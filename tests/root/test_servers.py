@@ -1,0 +1,119 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+"""Servers of several processes, real ones and one in Ollama's shape: every query once, with the counts of its usage."""
+import concurrent.futures
+import contextlib
+import os
+import sys
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path[:0] = [os.path.join(HERE, "../lib"), os.path.join(HERE, "../servers")]
+from harness import balanced, check, done, load, tracer  # noqa: E402
+from llama_router import router  # noqa: E402
+
+# Whether a query that a front hands on to an inner server is one row with the query that came to the front.
+FOLDED = False
+CLOCK = 30  # ms, between the client's clock and ours, on a machine that is busy
+
+CHAT, TEXT, OLLAMA_CHAT, OLLAMA = "/v1/chat/completions", "/v1/completions", "/api/chat", "/api/generate"
+
+# Each round is eight queries at a time, four of them streamed: of which server, in which tier, in which language.
+ROUNDS = [
+    ("llama.cpp's router", router, [("tp", CHAT), ("sys", TEXT)]),
+]
+
+
+def front_rows(t, view):
+    """The rows of what came to the front itself, not of what it asks of others."""
+    return [r for r in t.rows if r["server"] == view.server]
+
+
+def ask(s, path, seed):
+    """Eight at a time, four streamed and four not; what the client saw of each."""
+    def four(whole):
+        rows = load(s.port, "-n", 4, "-c", 4, "--seed", seed + whole, "--tokens", "12-24", "--words", "2-30",
+                    "--ignore-eos", "--model", s.model, "--path", path, *(["--whole"] if whole else []))
+        return [dict(r, request_id="load-%d-%d" % (seed + whole, r["query"]), stream=not whole) for r in rows]
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        return sum(pool.map(four, (False, True)), [])
+
+
+def once(t, view, rows, what):
+    """Every query once among the front's rows; returns (ours, theirs) of each."""
+    front = front_rows(t, view)
+    ours = {r[view.key]: r for r in front}
+    pairs = [(ours[c[view.key]], c) for c in rows if c[view.key] in ours]
+    check(len(front) == len(pairs) == len(rows), "%s: every query once" % what,
+          [(r["server"], r["client"], r["request_id"], r["path"]) for r in t.rows])
+    if FOLDED:
+        check(len(t.rows) == len(rows), "%s: %d queries are as many rows" % (what, len(rows)), len(t.rows))
+        check(t.summary["queries"] == len(rows), "%s: and as many in the summary" % what, t.summary)
+    return pairs
+
+
+def counts(pairs, what):
+    wrong = [(o, c) for o, c in pairs if (o["end"], o["status"], o["stream"]) != ("complete", 200, c["stream"])]
+    check(not wrong, "%s: complete, streamed as asked" % what, wrong)
+    for key in ("prompt_tokens", "completion_tokens"):
+        wrong = [(o["id"], o[key], c["usage"][key]) for o, c in pairs if o[key] != c["usage"][key]]
+        check(not wrong, "%s: %s as the server's usage" % (what, key), wrong)
+    check(not any("estimated_tokens" in o["flags"] for o, _ in pairs), "%s: nothing is estimated" % what)
+
+
+def phases(pairs, what):
+    wrong = [o for o, c in pairs if c["stream"] and not 0 <= o["ttft_ms"] <= o["duration_ms"]]
+    check(not wrong, "%s: phases in order" % what, wrong)
+    late = [(o["duration_ms"], (c["end_ns"] - c["send_ns"]) / 1e6) for o, c in pairs
+            if not 0 < o["duration_ms"] < (c["end_ns"] - c["send_ns"]) / 1e6 + CLOCK]
+    late += [(o["ttft_ms"], (c["first_ns"] - c["send_ns"]) / 1e6) for o, c in pairs
+             if c["stream"] and o["ttft_ms"] > (c["first_ns"] - c["send_ns"]) / 1e6 + CLOCK]
+    check(not late, "%s: not longer than the client waited" % what, late)
+
+
+def totals(pairs, before, after, what):
+    """llama.cpp's own counters: what was computed, whoever asked."""
+    made = after["tokens_predicted_total"] - before.get("tokens_predicted_total", 0)
+    check(sum(o["completion_tokens"] for o, _ in pairs) == made, "%s: completion tokens as /metrics" % what, made)
+    read = after["prompt_tokens_total"] - before.get("prompt_tokens_total", 0)
+    ours = sum(o["prompt_tokens"] - (o["cached_tokens"] or 0) for o, _ in pairs)
+    check(ours == read, "%s: prompt tokens less cached ones as /metrics" % what, (ours, read))
+
+
+def books(t, what):
+    s = t.summary
+    check(balanced(s), "%s: the books add up" % what, s)
+    check(s["lost_events"] == 0 and s["evicted"] == 0, "%s: nothing lost" % what, s)
+
+
+def one_round(name, s, net, path, seed):
+    with contextlib.ExitStack() as stack:
+        traces = [stack.enter_context(tracer("-p", ",".join(map(str, v.pids)), "--json", "--net", net))
+                  for v in s.views]
+        before = s.metrics() if s.metrics else None
+        rows = ask(s, path, seed)
+        after = s.metrics() if s.metrics else None
+        for t in traces:
+            t.stop()
+    what = "%s, %s, %s" % (name, net, path)
+    check(max(c["send_ns"] for c in rows) < min(c["end_ns"] for c in rows), "%s: all eight at a time" % what,
+          [(c["send_ns"], c["end_ns"]) for c in rows])
+    for t, v in zip(traces, s.views):
+        said = what + (", " + v.name if v.name else "")
+        pairs = once(t, v, rows, said)
+        counts(pairs, said)
+        phases(pairs, said)
+        if before is not None:
+            totals(pairs, before, after, said)
+        books(t, said)
+    return traces
+
+
+def main():
+    for seed, (name, server, rounds) in enumerate(ROUNDS):
+        with server() as s:
+            for i, (net, path) in enumerate(rounds):
+                one_round(name, s, net, path, 100 * (seed + 1) + 10 * i)
+
+
+main()
+done()

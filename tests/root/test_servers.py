@@ -5,11 +5,13 @@ import concurrent.futures
 import contextlib
 import os
 import sys
+import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [os.path.join(HERE, "../lib"), os.path.join(HERE, "../servers")]
 from harness import balanced, check, done, load, tracer  # noqa: E402
 from llama_router import router  # noqa: E402
+from nginx import nginx, nginx_unix  # noqa: E402
 
 # Whether a query that a front hands on to an inner server is one row with the query that came to the front.
 FOLDED = False
@@ -20,6 +22,8 @@ CHAT, TEXT, OLLAMA_CHAT, OLLAMA = "/v1/chat/completions", "/v1/completions", "/a
 # Each round is eight queries at a time, four of them streamed: of which server, in which tier, in which language.
 ROUNDS = [
     ("llama.cpp's router", router, [("tp", CHAT), ("sys", TEXT)]),
+    ("nginx before llama.cpp", nginx, [("tp", CHAT)]),
+    ("nginx before llama.cpp's unix socket", nginx_unix, [("sys", CHAT)]),
 ]
 
 
@@ -110,9 +114,13 @@ def one_round(name, s, net, path, seed):
 
 def main():
     for seed, (name, server, rounds) in enumerate(ROUNDS):
+        if sys.argv[1:] and not any(a in name for a in sys.argv[1:] if a != "--all"):
+            continue
+        begin = time.monotonic()
         with server() as s:
             for i, (net, path) in enumerate(rounds):
                 one_round(name, s, net, path, 100 * (seed + 1) + 10 * i)
+        print("# %s: %.1f s" % (name, time.monotonic() - begin), flush=True)
 
 
 main()

@@ -12,6 +12,7 @@ sys.path[:0] = [os.path.join(HERE, "../lib"), os.path.join(HERE, "../servers")]
 from harness import balanced, check, done, load, tracer  # noqa: E402
 from llama_router import router  # noqa: E402
 from nginx import nginx, nginx_unix  # noqa: E402
+from ollama_shape import ollama_shape  # noqa: E402
 
 # Whether a query that a front hands on to an inner server is one row with the query that came to the front.
 FOLDED = False
@@ -24,6 +25,7 @@ ROUNDS = [
     ("llama.cpp's router", router, [("tp", CHAT), ("sys", TEXT)]),
     ("nginx before llama.cpp", nginx, [("tp", CHAT)]),
     ("nginx before llama.cpp's unix socket", nginx_unix, [("sys", CHAT)]),
+    ("a Go front in Ollama's shape", ollama_shape, [("tp", OLLAMA_CHAT), ("tp", OLLAMA), ("sys", OLLAMA_CHAT)]),
 ]
 
 

@@ -35,6 +35,7 @@ enum ev_type {
 enum ev_flag {
 	EV_PEEK  = 1 << 0, /* EV_RECV_END: MSG_PEEK, the bytes stay in the queue */
 	EV_WHOLE = 1 << 1, /* EV_RECV: complete in itself, no EV_RECV_END follows */
+	EV_FIRST = 1 << 4, /* EV_SEND, EV_RECV: nothing was seen of this socket before (tier sys) */
 	EV_NO_SEQ = 1 << 3, /* EV_SHUT_OUT: the end of what was sent is not known */
 	EV_PEER_FIRST = 1 << 2, /* EV_STATE: the peer had closed its half before */
 };

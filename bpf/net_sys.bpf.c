@@ -119,14 +119,19 @@ static __always_inline void sock_fill(struct ev_sock *s, struct sock *sk)
 	}
 }
 
-/* Where in their stream the bytes lie that a call has just moved. */
-static __always_inline __u32 place_of(struct ev_sock *s, struct sock *sk, bool out, __u32 moved)
+/*
+ * Where in their stream the bytes lie that a call has just moved. The first ones of a socket are marked, or one that
+ * was not accepted here (made by connect, handed over by another process) would pass for the one whose memory it got.
+ */
+static __always_inline __u32 place_of(struct ev_sock *s, struct sock *sk, bool out, __u32 moved, __u8 *flags)
 {
 	struct tcp_sock *tp = (void *)sk;
 	struct place zero = {}, *p = bpf_map_lookup_elem(&places, &s->cookie);
 	__u32 *pos, at;
 
 	if (!p) {
+		if (BPF_CORE_READ(sk, __sk_common.skc_state) != TCP_CLOSE)
+			*flags |= EV_FIRST;
 		bpf_map_update_elem(&places, &s->cookie, &zero, BPF_ANY);
 		p = bpf_map_lookup_elem(&places, &s->cookie);
 	}
@@ -172,7 +177,7 @@ static __always_inline void moved(struct sock *sk, const struct call *c, const s
 	b->d.head = b->d.tail = 0;
 	b->d.seq = 0;
 	if (ret > 0) {
-		b->d.seq = place_of(&b->d.s, sk, c->out, ret);
+		b->d.seq = place_of(&b->d.s, sk, c->out, ret, &b->d.h.flags);
 		copy_msg(b, m, ret);
 	} else if (!c->out) {
 		b->d.h.type = EV_RECV_END; /* the end of the stream, or an error */

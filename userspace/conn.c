@@ -94,6 +94,10 @@ static struct conn *conn_get(struct conns *cs, const struct ev_data *e)
 {
 	struct conn *c = hash_get(&cs->by_cookie, e->s.cookie);
 
+	if (c && c->closed && (e->h.flags & EV_FIRST)) {
+		conn_free(cs, c);
+		c = NULL;
+	}
 	if (!c)
 		c = conn_new(cs, &e->s, e->h.ts_ns);
 	if (!c || c->closed)

@@ -310,6 +310,19 @@ static void cookies_are_used_again(void **state)
 	assert_string_equal(said, "<xy\nreset\nclosed\n<ab\n");
 }
 
+/* Nobody saw it begin: its first bytes say that it is another one. Those of a connection that is open say nothing. */
+static void cookies_of_sockets_not_accepted(void **state)
+{
+	send_(500, "xy");
+	data(EV_SEND, EV_WHOLE | EV_FIRST, 8, 1, 502, "z", 0, "");
+	state_(EV_SHUT_OUT, 0, 503);
+	state_(EV_CLOSED, 0, 0);
+	data(EV_RECV, EV_WHOLE, 8, 1, 9, "late", 0, "");
+	data(EV_RECV, EV_WHOLE | EV_FIRST, 8, 1, 3, "ab", 0, "");
+	assert_string_equal(said, "<xy\n<z\nshut\nclosed\n>ab\n");
+	assert_int_equal(gone, 1);
+}
+
 static void unknown_sockets(void **state)
 {
 	state_(EV_SHUT_OUT, 0, 5);
@@ -410,6 +423,7 @@ int main(void)
 		TEST(closed_without_a_shut),
 		TEST(late_records),
 		TEST(cookies_are_used_again),
+		TEST(cookies_of_sockets_not_accepted),
 		TEST(unknown_sockets),
 		TEST(whole_records),
 		TEST(too_many),

@@ -1,7 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """Servers of several processes, real ones and one in Ollama's shape: every query once, with the counts of its usage."""
-import concurrent.futures
 import contextlib
 import os
 import sys
@@ -13,6 +12,7 @@ from harness import balanced, check, done, load, tracer  # noqa: E402
 from llama_router import router  # noqa: E402
 from nginx import nginx, nginx_unix  # noqa: E402
 from ollama_shape import ollama_shape  # noqa: E402
+from uvicorn_asgi import fast, plain, workers  # noqa: E402
 
 # Whether a query that a front hands on to an inner server is one row with the query that came to the front.
 FOLDED = False
@@ -26,6 +26,9 @@ ROUNDS = [
     ("nginx before llama.cpp", nginx, [("tp", CHAT)]),
     ("nginx before llama.cpp's unix socket", nginx_unix, [("sys", CHAT)]),
     ("a Go front in Ollama's shape", ollama_shape, [("tp", OLLAMA_CHAT), ("tp", OLLAMA), ("sys", OLLAMA_CHAT)]),
+    ("uvicorn, asyncio and h11", plain, [("tp", CHAT), ("sys", CHAT)]),
+    ("uvicorn, uvloop and httptools", fast, [("tp", CHAT), ("sys", CHAT)]),
+    ("uvicorn, two workers", workers, [("tp", CHAT), ("sys", CHAT)]),
 ]
 
 
@@ -35,13 +38,10 @@ def front_rows(t, view):
 
 
 def ask(s, path, seed):
-    """Eight at a time, four streamed and four not; what the client saw of each."""
-    def four(whole):
-        rows = load(s.port, "-n", 4, "-c", 4, "--seed", seed + whole, "--tokens", "12-24", "--words", "2-30",
-                    "--ignore-eos", "--model", s.model, "--path", path, *(["--whole"] if whole else []))
-        return [dict(r, request_id="load-%d-%d" % (seed + whole, r["query"]), stream=not whole) for r in rows]
-    with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        return sum(pool.map(four, (False, True)), [])
+    """Eight at a time, every second not streamed; what the client saw of each."""
+    rows = load(s.port, "-n", 8, "-c", 8, "--seed", seed, "--tokens", "12-24", "--words", "2-30", "--ignore-eos",
+                "--mixed", "--model", s.model, "--path", path)
+    return [dict(r, request_id="load-%d-%d" % (seed, r["query"])) for r in rows]
 
 
 def once(t, view, rows, what):

@@ -129,9 +129,8 @@ static __always_inline __u32 place_of(struct ev_sock *s, struct sock *sk, bool o
 	struct place zero = {}, *p = bpf_map_lookup_elem(&places, &s->cookie);
 	__u32 *pos, at;
 
-	if (!p) {
-		if (BPF_CORE_READ(sk, __sk_common.skc_state) != TCP_CLOSE)
-			*flags |= EV_FIRST;
+	if (!p && BPF_CORE_READ(sk, __sk_common.skc_state) != TCP_CLOSE) {
+		*flags |= EV_FIRST;
 		bpf_map_update_elem(&places, &s->cookie, &zero, BPF_ANY);
 		p = bpf_map_lookup_elem(&places, &s->cookie);
 	}

@@ -2,7 +2,9 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """Servers of several processes, real ones and one in Ollama's shape: every query once, with the counts of its usage."""
 import contextlib
+import json
 import os
+import socket
 import sys
 import time
 
@@ -114,6 +116,37 @@ def one_round(name, s, net, path, seed):
     return traces
 
 
+def leave(s, path, ident, streamed):
+    """Asks and goes away: from a stream in its middle, else before the answer."""
+    body = {"model": s.model, "stream": streamed, "ignore_eos": True, "max_tokens": 60, "options": {"num_predict": 60},
+            "messages": [{"role": "user", "content": "Tell me about rivers"}]}
+    data = json.dumps(body).encode()
+    with socket.create_connection(("127.0.0.1", s.port), 10) as c:
+        c.sendall(b"POST %s HTTP/1.1\r\nHost: x\r\nX-Request-Id: %s\r\nContent-Type: application/json\r\n"
+                  b"Content-Length: %d\r\n\r\n" % (path.encode(), ident.encode(), len(data)) + data)
+        got = 0
+        while streamed and got < 1500:
+            got += len(c.recv(4096))
+        time.sleep(0.1)
+
+
+def cancels(name, s, net, path):
+    """Two clients that go away, one that asks after them."""
+    view, what = s.views[-1], "%s, %s, cancels" % (name, net)
+    with tracer("-p", ",".join(map(str, view.pids)), "--json", "--net", net) as t:
+        leave(s, path, "streamed", True)
+        leave(s, path, "whole", False)
+        time.sleep(1.5)  # llama.cpp looks once a second
+        load(s.port, "-n", 1, "--seed", 5, "--tokens", "2-4", "--model", s.model, "--path", path)
+        time.sleep(3 if s.metrics else 0)  # a router has what nobody waits for computed to its end
+        t.stop()
+    ends = {r["request_id"]: r["end"] for r in front_rows(t, view)}
+    check(ends == {"streamed": "cancel", "whole": "cancel", "load-5-0": "complete"}, what, ends)
+    if FOLDED:
+        check(len(t.rows) == 3 and t.summary["cancels"] == 2, "%s: three rows" % what, t.rows)
+    books(t, what)
+
+
 def main():
     for seed, (name, server, rounds) in enumerate(ROUNDS):
         if sys.argv[1:] and not any(a in name for a in sys.argv[1:] if a != "--all"):
@@ -122,6 +155,7 @@ def main():
         with server() as s:
             for i, (net, path) in enumerate(rounds):
                 one_round(name, s, net, path, 100 * (seed + 1) + 10 * i)
+            cancels(name, s, *rounds[0])
         print("# %s: %.1f s" % (name, time.monotonic() - begin), flush=True)
 
 

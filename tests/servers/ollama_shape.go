@@ -65,7 +65,11 @@ func completion(w http.ResponseWriter, r *http.Request) {
 	for i := 0; i < q.NPredict; i++ {
 		send(w, "data: ", object{"index": 0, "content": " word", "tokens": []int{i}, "stop": false, "id_slot": 0,
 			"tokens_predicted": i + 1, "tokens_evaluated": n}, "\n\n")
-		time.Sleep(step)
+		select {
+		case <-r.Context().Done(): // nobody waits for it any more
+			return
+		case <-time.After(step):
+		}
 	}
 	ms := func(d time.Duration) float64 { return float64(d.Microseconds()) / 1e3 }
 	send(w, "data: ", object{"index": 0, "content": "", "tokens": []int{}, "stop": true, "stop_type": "limit",
@@ -130,9 +134,15 @@ func (f *front) load() (string, error) {
 	return "", fmt.Errorf("the runner does not start")
 }
 
-func (f *front) post(to string, o object) (*http.Response, error) {
+// Until the client that this is for goes away.
+func (f *front) post(for_ *http.Request, to string, o object) (*http.Response, error) {
 	b, _ := json.Marshal(o)
-	return f.client.Post(to, "application/json", bytes.NewReader(b))
+	r, err := http.NewRequestWithContext(for_.Context(), "POST", to, bytes.NewReader(b))
+	if err != nil {
+		return nil, err
+	}
+	r.Header.Set("Content-Type", "application/json")
+	return f.client.Do(r)
 }
 
 type query struct {
@@ -190,7 +200,7 @@ func (f *front) answer(w http.ResponseWriter, r *http.Request, chat bool) error 
 		return err
 	}
 	for _, path := range []string{"/tokenize", "/completion"} {
-		in, err := f.post(to+path, object{"content": q.Prompt, "prompt": q.Prompt, "stream": true,
+		in, err := f.post(r, to+path, object{"content": q.Prompt, "prompt": q.Prompt, "stream": true,
 			"n_predict": q.Options.NumPredict, "cache_prompt": true})
 		if err != nil {
 			return err

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-"""nginx before llama.cpp: a master and two workers, which are no relatives of the server that they hand queries to.
-To a TCP port they keep their connections, to a unix socket each query has its own."""
+"""nginx before llama.cpp: a master and two workers, which are no relatives of the server that they hand queries to. To
+a TCP port they speak HTTP/1.1 and keep their connections; to a unix socket, as nginx does where nothing else is said,
+HTTP/1.0, each query on a connection of its own."""
 import contextlib
 import http.client
 import os
@@ -22,14 +23,13 @@ http {
     fastcgi_temp_path %(dir)s/fastcgi;
     uwsgi_temp_path %(dir)s/uwsgi;
     scgi_temp_path %(dir)s/scgi;
-    upstream llama { server %(upstream)s; %(keep)s }
+    upstream llama { server %(upstream)s; %(pool)s }
     server {
         listen 127.0.0.1:%(port)d;
         location / {
             proxy_pass http://llama;
-            proxy_http_version 1.1;
-            proxy_set_header Connection "";
             proxy_buffering off;
+            %(hop)s
         }
     }
 }
@@ -37,20 +37,21 @@ http {
 
 
 @contextlib.contextmanager
-def before(upstream, keep=""):
+def before(upstream, pool="", hop=""):
     """nginx before what listens on upstream. Yields (process, port)."""
     with tempdir() as d:
         port = free_port()
         conf = os.path.join(d, "nginx.conf")
         with open(conf, "w") as f:
-            f.write(CONF % {"dir": d, "upstream": upstream, "keep": keep, "port": port})
+            f.write(CONF % {"dir": d, "upstream": upstream, "pool": pool, "hop": hop, "port": port})
         with running(["/usr/sbin/nginx", "-p", d, "-e", "stderr", "-c", conf], lambda: get(port, "/health")) as p:
             yield p, port
 
 
 @contextlib.contextmanager
 def nginx():
-    with llama() as (server, inner), before(here(inner), "keepalive 4;") as (p, port):
+    hop = "proxy_http_version 1.1; proxy_set_header Connection \"\";"
+    with llama() as (server, inner), before(here(inner), "keepalive 4;", hop) as (p, port):
         yield Served(port, [View([p.pid], here(port), "nginx alone"), View([server.pid], here(inner), "behind nginx"),
                             View([p.pid, server.pid], here(port), "both")], metrics=lambda: metrics(inner))
 

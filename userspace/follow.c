@@ -148,7 +148,7 @@ void follow_event(struct follow *f, const struct ev_hdr *e)
 }
 
 /* A unix socket that listens takes the other network tier beside; it may begin to listen at any time. */
-static void check_unix(struct follow *f)
+void follow_unix(struct follow *f)
 {
 	struct sockets sockets = { 0 };
 	const struct hash_slot *h;
@@ -346,7 +346,7 @@ void follow_check(struct follow *f, uint64_t now, uint64_t seen, size_t running)
 	f->checked_ns = now;
 	f->seen = seen;
 	f->running = running;
-	check_unix(f);
+	follow_unix(f);
 	check_alive(f);
 	check_gone(f);
 }

@@ -53,6 +53,11 @@ int  follow_tree(struct follow *f, uint32_t tgid, uint32_t slot);
 void follow_event(struct follow *f, const struct ev_hdr *e);
 /* SIGCHLD: 1 when the command has ended. */
 int  follow_reap(struct follow *f);
+/*
+ * Looks for unix sockets that listen: they take the other network tier beside. Before the user is told that we are
+ * attached, or the first queries after that are not seen.
+ */
+void follow_unix(struct follow *f);
 /* A traced process sends a query to another one. follow_join() traces that one too, if it is here. */
 void follow_asks(struct follow *f, const struct ev_sock *s, uint32_t tgid, uint32_t slot);
 void follow_join(struct follow *f, uint64_t now);

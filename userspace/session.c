@@ -298,6 +298,7 @@ static int attach(struct session *s)
 			return err;
 		}
 	}
+	follow_unix(&s->follow);
 	return 0;
 }
 

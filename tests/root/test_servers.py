@@ -41,8 +41,8 @@ def front_rows(t, view):
 
 def ask(s, path, seed):
     """Eight at a time, every second not streamed; what the client saw of each."""
-    rows = load(s.port, "-n", 8, "-c", 8, "--seed", seed, "--tokens", "12-24", "--words", "2-30", "--ignore-eos",
-                "--mixed", "--model", s.model, "--path", path)
+    rows = load(s.port, "-n", 8, "--together", "--mixed", "--seed", seed, "--tokens", "12-24", "--words", "2-30",
+                "--ignore-eos", "--model", s.model, "--path", path)
     return [dict(r, request_id="load-%d-%d" % (seed, r["query"])) for r in rows]
 
 

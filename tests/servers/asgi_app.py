@@ -4,7 +4,7 @@ tokens as words, an answer as many as are asked for; every fourth time two come 
 import asyncio
 import json
 
-STEP = 0.02  # seconds a token
+STEP = 0.04  # seconds a token
 
 
 def usage(q, n):

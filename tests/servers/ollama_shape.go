@@ -24,7 +24,7 @@ import (
 	"time"
 )
 
-const step = 20 * time.Millisecond // of one token
+const step = 40 * time.Millisecond // of one token
 
 type object = map[string]any
 

@@ -21,6 +21,11 @@ class View:
     name: str = ""
     key: str = "request_id"   # what a row and a client's query have in common
 
+    @property
+    def folds(self):
+        """Processes that -p names apart are targets of their own: what one asks of another stays a row."""
+        return len(self.pids) == 1
+
 
 @dataclasses.dataclass
 class Served:

@@ -56,7 +56,18 @@ def once(t, view, rows, what):
     if FOLDED and view.folds:
         check(len(t.rows) == len(rows), "%s: %d queries are as many rows" % (what, len(rows)), len(t.rows))
         check(t.summary["queries"] == len(rows), "%s: and as many in the summary" % what, t.summary)
+        folded_right(pairs, what)
     return pairs
+
+
+def folded_right(pairs, what):
+    """A hop has the counts of the query it is with. Where only the order says whose it is, it is a guess, and told."""
+    hops = [(h["by"], h["prompt_tokens"], h["completion_tokens"], o["prompt_tokens"], o["completion_tokens"])
+            for o, _ in pairs for h in o.get("hops", [])]
+    wrong = [h for h in hops if h[1:3] != h[3:5]]
+    check(not [h for h in wrong if h[0] != "order"], "%s: each hop is with its query" % what, wrong)
+    if wrong or len(hops) < len(pairs):
+        print("# %s: %d hops of %d queries, %d with another's" % (what, len(hops), len(pairs), len(wrong)), flush=True)
 
 
 def counts(pairs, what):

@@ -131,6 +131,7 @@ int follow_tree(struct follow *f, uint32_t tgid, uint32_t slot)
 
 	if (!f->root[slot].parent)
 		target_identify(tgid, &f->root[slot]);
+	f->unix_sig = 0; /* it may listen on one that we have passed over */
 	for (again = 0; !err && again < 2; again++) {
 		n = target_descendants(tgid, pids, TARGET_PIDS_MAX);
 		for (i = 0; !err && i < n; i++)

@@ -119,7 +119,9 @@ fuzz: $(FUZZ_BIN)
 
 # BENCH="--quick cpu memory": some rows, in a hurry; see tests/bench/run --help.
 $(O)/tests/bench/%: $(O)/tests/bench/%.o
-	$(call say,LINK,$@)$(CC) $(ALL_LDFLAGS) -o $@ $^
+	$(call say,LINK,$@)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
+
+$(O)/tests/bench/parse: $(LIB)
 
 bench: all $(BENCH_BIN)
 	$(Q)IPW_BUILD=$(O) tests/bench/run $(BENCH)

@@ -135,6 +135,20 @@ def cpu(o):
     ]
 
 
+def dialects(o):
+    """A row for each: parse.c writes their streams and reads them, in one process."""
+    p = subprocess.run(["taskset", "-c", str(CPU), helper("parse"), "5" if o.quick else "15"], stdout=subprocess.PIPE,
+                       stderr=subprocess.PIPE, text=True)
+    if p.returncode:
+        raise Unmeasured(p.stderr.strip())
+    rows = []
+    for line in p.stdout.splitlines():
+        name, size, *ns = line.split()
+        rows.append(Row("%s: one token event, from the kernel's record to the query's counts" % name, "<= 0.5", "us",
+                        [float(n) / 1000 for n in ns], "%s bytes, 100 streams in turn" % size))
+    return rows
+
+
 # --- memory ----------------------------------------------------------------------------------------------------------
 
 

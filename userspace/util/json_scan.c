@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include "userspace/util/json_scan.h"
 
-#include <endian.h>
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
@@ -170,21 +169,17 @@ static void end_bare(struct json_scan *s)
 	s->state = BAD;
 }
 
-static int is_bare(char c)
-{
-	return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || c == '-' || c == '+' || c == '.' || c == 'E';
-}
-
 /* Returns bytes consumed. */
 static size_t bare_run(struct json_scan *s, const char *p, size_t n)
 {
-	size_t i;
+	size_t len = json_bare_len(p, n), room = sizeof(s->buf) - s->nbuf;
 
-	for (i = 0; i < n && is_bare(p[i]); i++)
-		keep(s, p[i]);
-	if (i < n)
+	room = room < len ? room : len;
+	memcpy(s->buf + s->nbuf, p, room);
+	s->nbuf += room;
+	if (len < n)
 		end_bare(s);
-	return i;
+	return len;
 }
 
 static void on_value(struct json_scan *s, char c)
@@ -205,7 +200,7 @@ static void on_value(struct json_scan *s, char c)
 	}
 	if (c == ']' && in_array(s)) {
 		close_container(s, c);
-	} else if (is_bare(c)) {
+	} else if (json_bare_len(&c, 1)) {
 		s->nbuf = 0;
 		s->state = WORD;
 		keep(s, c);
@@ -338,35 +333,13 @@ static void on_hex(struct json_scan *s, char c)
 	on_code_unit(s);
 }
 
-/* Where the first byte of p is that is not plain: a quote, a backslash, a control character; n if all are plain. */
-static size_t plain_run(const char *p, size_t n)
-{
-	const uint64_t each = ~0ull / 255;
-	uint64_t w, quote, slash, stop;
-	size_t i;
-
-	/* Eight at a time. Of the bytes whose top bit is set in `stop` the lowest is one; the others may be borrow. */
-	for (i = 0; i + sizeof(w) <= n; i += sizeof(w)) {
-		memcpy(&w, p + i, sizeof(w));
-		w = le64toh(w);
-		quote = w ^ each * '"';
-		slash = w ^ each * '\\';
-		stop = (((w - each * 0x20) & ~w) | ((quote - each) & ~quote) | ((slash - each) & ~slash)) & each * 0x80;
-		if (stop)
-			return i + (size_t)__builtin_ctzll(stop) / 8;
-	}
-	while (i < n && p[i] != '"' && p[i] != '\\' && (unsigned char)p[i] >= 0x20)
-		i++;
-	return i;
-}
-
 /*
  * At a quote: a string that is all there, with no escape in it, as nearly all are, is not copied. Returns bytes
  * consumed, 0 if it is no such one.
  */
 static size_t whole_string(struct json_scan *s, const char *p, size_t n)
 {
-	struct json_val v = { .type = JSON_STRING, .str = p + 1, .total = plain_run(p + 1, n - 1) };
+	struct json_val v = { .type = JSON_STRING, .str = p + 1, .total = json_plain_len(p + 1, n - 1) };
 
 	if (v.total + 2 > n || p[v.total + 1] != '"')
 		return 0;
@@ -385,7 +358,7 @@ static size_t whole_string(struct json_scan *s, const char *p, size_t n)
 /* Runs of plain bytes in a string are most of every text, so they get a loop of their own. Returns bytes consumed. */
 static size_t string_run(struct json_scan *s, const char *p, size_t n)
 {
-	size_t i = plain_run(p, n), room;
+	size_t i = json_plain_len(p, n), room;
 
 	s->total += i;
 	if (i || (i < n && p[i] == '"'))

@@ -81,6 +81,13 @@ int  json_begun(const struct json_scan *s);
 /* The text is over: 0 if it was one complete value, -EBADMSG if not. A number at top level is reported here. */
 int  json_end(struct json_scan *s);
 
+/* Where the first byte of p is that is not plain in a string: a quote, a backslash, a control character; n: none. */
+size_t json_plain_len(const char *p, size_t n);
+/* p is behind a quote: where the string ends. n: not in p, or it is no good string. */
+size_t json_string_len(const char *p, size_t n);
+/* How many of p's first bytes are those of numbers and words. */
+size_t json_bare_len(const char *p, size_t n);
+
 /*
  * p[0 .. n) is the end of a JSON object whose beginning is not known. Returns where the first member of the top-level
  * object starts that lies wholly in it, or n. Exact, not a guess: read backwards from the end, a quote closes a string,

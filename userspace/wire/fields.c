@@ -83,7 +83,7 @@ static void usage_take(struct wire *w)
 
 void wire_fields_init(struct wire_fields *f)
 {
-	f->parts = f->tokens = f->texts = 0;
+	f->parts = f->tokens = 0;
 	f->finish = f->error = f->part_said = f->several = f->choice = f->twin = 0;
 	f->usage = (struct wire_usage){ -1, -1, -1 };
 	f->prompt_new = f->prompt_made = -1;
@@ -129,14 +129,6 @@ static void on_part(struct wire_fields *f)
 	f->part_said = 1;
 }
 
-static void on_text(struct wire_fields *f, const struct json_val *v)
-{
-	on_part(f);
-	f->texts += f->texts < 2;
-	f->ntext = v->len == v->total && v->len <= WIRE_TEXT ? (uint8_t)v->len : 0;
-	memcpy(f->text, v->str, f->ntext);
-}
-
 void wire_field_in(void *ctx, int id, const struct json_val *v)
 {
 	struct wire *w = ctx;
@@ -149,7 +141,7 @@ void wire_field_in(void *ctx, int id, const struct json_val *v)
 		break;
 	case WF_TEXT:
 		if (v->type == JSON_STRING && v->total)
-			on_text(f, v);
+			on_part(f);
 		break;
 	case WF_PART:
 		on_part(f);

@@ -22,8 +22,11 @@ void wire_field_in(void *ctx, int id, const struct json_val *v);
 
 /* --- again.c ------------------------------------------------------------------------------------------------------ */
 
-/* p is all of an event. Whether it is one that is known, but for its text: then w->f has what it says. */
-int  wire_again(struct wire *w, const char *p, size_t n);
+/*
+ * An event begins at p. If it is one that is known, but for its text and numbers, and its line end is there: bytes till
+ * then, and w->f has what it says. Else 0, and w->f is as at the beginning.
+ */
+size_t wire_again(struct wire *w, const char *p, size_t n);
 /* p is all of an event that was read into w->f just now: it may be the pattern for others. */
 void wire_again_keep(struct wire *w, const char *p, size_t n);
 

@@ -101,11 +101,16 @@ void wire_sse_line_end(struct wire *w, int whole)
 		w->f.choice = 1;
 		sse_event(w);
 		w->torn = 0;
-	} else if (w->line == LINE_DATA && (w->known || !json_end(&w->scan))) {
+	} else if (w->line == LINE_DATA && w->known) {
+		w->known = 0; /* and nothing was scanned */
+		wire_fields_out(w);
+	} else if (w->line == LINE_DATA && !json_end(&w->scan)) {
 		sse_event(w);
 	} else if (w->framing == FRAME_LINES || (w->line == LINE_NAME && !w->nname)) {
-		wire_fields_init(&w->f);
-		wire_scan(w, w->answer);
+		if (json_begun(&w->scan)) {
+			wire_fields_init(&w->f);
+			wire_scan(w, w->answer);
+		}
 	} else if (w->line == LINE_DATA) {
 		json_feed(&w->scan, "\n", 1);
 	}
@@ -130,16 +135,20 @@ static const char *line_end(const char *p, const char *end)
 	return cr ? cr : end;
 }
 
-/* n bytes of a data line; whole: they are all of it, and its end has come. */
-static void sse_data(struct wire *w, const char *p, size_t n, int whole)
+/* Data up to the line end, or what there is of it. Returns bytes consumed. */
+static size_t sse_data(struct wire *w, const char *p, const char *end)
 {
-	whole = whole && w->scanning && !json_begun(&w->scan);
-	w->known = whole && wire_again(w, p, n);
-	if (w->known)
-		return;
+	int fresh = w->scanning && !json_begun(&w->scan);
+	size_t n = fresh ? wire_again(w, p, (size_t)(end - p)) : 0;
+
+	w->known = n > 0;
+	if (n)
+		return n;
+	n = (size_t)(line_end(p, end) - p);
 	wire_scan_feed(w, p, n);
-	if (whole && !json_end(&w->scan))
+	if (fresh && p + n < end && !json_end(&w->scan))
 		wire_again_keep(w, p, n);
+	return n;
 }
 
 void wire_sse_feed(struct wire *w, const char *p, size_t n)
@@ -154,9 +163,13 @@ void wire_sse_feed(struct wire *w, const char *p, size_t n)
 			continue;
 		}
 		w->cr = 0;
-		if (w->line == LINE_NAME && !w->nname && end - p >= 5 && !memcmp(p, "data:", 5)) {
-			w->line = LINE_SPACE;
-			p += 5;
+		if (w->line == LINE_DATA) {
+			p += sse_data(w, p, end);
+		} else if (w->line == LINE_NAME && !w->nname && end - p >= 6 && !memcmp(p, "data: ", 6)) {
+			w->line = LINE_DATA;
+			p += 6;
+		} else if (w->line == LINE_NAME && !w->nname && *p != 'd') {
+			w->line = LINE_SKIP; /* a comment, or no "data" */
 		} else if (w->line == LINE_NAME) {
 			sse_name(w, *p++);
 		} else if (w->line == LINE_SPACE) {
@@ -164,9 +177,7 @@ void wire_sse_feed(struct wire *w, const char *p, size_t n)
 			w->line = LINE_DATA;
 		} else {
 			stop = line_end(p, end);
-			if (w->line == LINE_DATA)
-				sse_data(w, p, (size_t)(stop - p), stop < end);
-			else if (w->line != LINE_SKIP)
+			if (w->line != LINE_SKIP)
 				wire_scan_feed(w, p, (size_t)(stop - p));
 			p = stop;
 		}

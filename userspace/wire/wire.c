@@ -109,6 +109,8 @@ void wire_twin(struct wire *w, uint64_t ts_ns)
 	if (!w->f.twin || !w->ops->twin)
 		return;
 	use_dialect(w, w->ops->twin);
+	free(w->again); /* it was read as the other's */
+	w->again = NULL;
 	e.str = w->ops->name;
 	w->emit(w->ctx, &e);
 }

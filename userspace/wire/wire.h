@@ -13,7 +13,6 @@
 #include "userspace/util/inflate.h"
 #include "userspace/util/json_scan.h"
 
-#define WIRE_TEXT 32   /* bytes of a token's text that are looked for in its event */
 #define WIRE_TAIL 8192 /* bytes kept after a gap, to read the end of a text whose middle was not seen */
 
 /* --- the arrow ---------------------------------------------------------------------------------------------------- */
@@ -105,9 +104,6 @@ struct wire_fields {
 	uint8_t  several;    /* of a choice that is not the first */
 	uint8_t  choice;     /* there is a choice */
 	uint8_t  twin;
-	uint8_t  texts;      /* parts that are text; of the last one: */
-	uint8_t  ntext;      /* 0: long, or written with escapes */
-	char     text[WIRE_TEXT];
 	struct wire_usage usage;
 	int64_t  prompt_new, prompt_made; /* -1: not said */
 	char     type[40];

@@ -293,17 +293,12 @@ static void start_line(struct http *h, const struct bytes *b, const char *p, siz
 static void chunk_size(struct http *h, const struct bytes *b, const char *p, size_t n)
 {
 	struct http_side *s = &h->side[b->dir];
-	uint64_t size = 0;
-	size_t i;
+	size_t i = http_hex(p, n, &s->left);
 
-	for (i = 0; i < n && i < 15 && p[i] && strchr("0123456789abcdefABCDEF", p[i]); i++)
-		size = size << 4 | (uint64_t)(p[i] <= '9' ? p[i] - '0' : (p[i] | 32) - 'a' + 10);
-	if (!i || (i < n && p[i] != ';' && p[i] != ' ' && p[i] != '\t')) {
+	if (!i || (i < n && p[i] != ';' && p[i] != ' ' && p[i] != '\t'))
 		framing_lost(h, b->dir);
-		return;
-	}
-	s->left = size;
-	s->state = size ? CHUNK_DATA : TRAILER;
+	else
+		s->state = s->left ? CHUNK_DATA : TRAILER;
 }
 
 static void on_line(struct http *h, const struct bytes *b, const char *p, size_t n)
@@ -399,7 +394,8 @@ static void feed(struct http *h, const struct bytes *b, const char *p, size_t n)
 
 	while (p < end && !h->opaque && s->state != LOST) {
 		if (s->state != FIXED && s->state != CHUNK_DATA && s->state != UNTIL_EOF) {
-			feed_line(h, b, &p, end);
+			if (!http_chunk_line(s, &p, end))
+				feed_line(h, b, &p, end);
 			continue;
 		}
 		m = (size_t)(end - p);

@@ -55,6 +55,44 @@ int http_line_take(struct http_side *s, const char **p, const char *end, const c
 	return 1;
 }
 
+size_t http_hex(const char *p, size_t n, uint64_t *ret)
+{
+	uint64_t v = 0;
+	size_t i;
+
+	for (i = 0; i < n && i < 15; i++) {
+		if (p[i] >= '0' && p[i] <= '9')
+			v = v << 4 | (uint64_t)(p[i] - '0');
+		else if ((p[i] | 32) >= 'a' && (p[i] | 32) <= 'f')
+			v = v << 4 | (uint64_t)((p[i] | 32) - 'a' + 10);
+		else
+			break;
+	}
+	*ret = v;
+	return i;
+}
+
+int http_chunk_line(struct http_side *s, const char **p, const char *end)
+{
+	size_t n = (size_t)(end - *p), i = 0;
+	uint64_t size;
+
+	if ((s->state != CHUNK_SIZE && s->state != CHUNK_END) || s->seen)
+		return 0;
+	if (s->state == CHUNK_SIZE) {
+		i = http_hex(*p, n, &size);
+		if (!i || !size)
+			return 0;
+	}
+	if (n - i < 2 || (*p)[i] != '\r' || (*p)[i + 1] != '\n')
+		return 0;
+	if (s->state == CHUNK_SIZE)
+		s->left = size;
+	s->state = s->state == CHUNK_SIZE ? CHUNK_DATA : CHUNK_SIZE;
+	*p += i + 2;
+	return 1;
+}
+
 /* --- heads -------------------------------------------------------------------------------------------------------- */
 
 static int is_method(const char *p, size_t n)

@@ -42,6 +42,13 @@ void http_body(struct http *h, const struct bytes *b, const char *p, size_t n);
  * input, and what there is of it is kept in s->line.
  */
 int http_line_take(struct http_side *s, const char **p, const char *end, const char **ret_line, size_t *ret_len);
+/*
+ * The same for what nearly all lines are: a chunk's size or end, all there, with nothing else in it. Then the state has
+ * gone on. False: it is no such line, and nothing was taken.
+ */
+int http_chunk_line(struct http_side *s, const char **p, const char *end);
+/* A number of at most 15 digits. Returns how many there are. */
+size_t http_hex(const char *p, size_t n, uint64_t *ret);
 /* "HTTP/1.x DDD reason". Whether it is one; ret, if not NULL, gets what it says. */
 int http_status_line(const char *p, size_t n, struct http_head *ret);
 /* A start line may begin so: with a version in an answer, with a method in a request. */

@@ -32,20 +32,11 @@ struct {
 	__type(value, struct ev_target);
 } targets SEC(".maps") __weak;
 
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, EV_COUNT_MAX);
-	__type(key, __u32);
-	__type(value, __u64);
-} counts SEC(".maps") __weak;
+__u64 counts[EV_COUNT_MAX] __weak; /* what was lost and why */
 
 static __always_inline void count(enum ev_count what)
 {
-	__u32 key = what;
-	__u64 *n = bpf_map_lookup_elem(&counts, &key);
-
-	if (n)
-		__sync_fetch_and_add(n, 1);
+	__sync_fetch_and_add(&counts[what], 1);
 }
 
 /*

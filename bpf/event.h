@@ -123,7 +123,7 @@ struct ev_cpu {
 	__u64 begin;
 };
 
-/* Map "counts", one array per CPU: what was lost and why. */
+/* Index in `counts`, which user space sees as it is: what was lost and why. */
 enum ev_count {
 	EV_LOST_DATA  = 0, /* no room in the ring for bytes of a socket */
 	EV_LOST_TASK  = 1, /* no room in the ring for a fork, exec, exit or close */

@@ -24,7 +24,6 @@ struct live {
 	struct probe_status status[PROBE_MAX];
 	struct bpf_link    *link[PROBE_MAX];
 	struct ev_cpu      *cpus;  /* one per possible CPU, as read */
-	uint64_t           *counts;
 	int32_t            *unit;  /* physical_package_id of each */
 	int                 ncpu;
 	struct activity     last;  /* counts never go back, though what runs now is added by the clock */
@@ -204,9 +203,8 @@ static int buffers(struct live *l)
 	if (l->ncpu < 0)
 		return l->ncpu;
 	l->cpus = calloc((size_t)l->ncpu, sizeof(*l->cpus));
-	l->counts = calloc((size_t)l->ncpu, sizeof(*l->counts));
 	l->unit = calloc((size_t)l->ncpu, sizeof(*l->unit));
-	if (!l->cpus || !l->counts || !l->unit)
+	if (!l->cpus || !l->unit)
 		return -ENOMEM;
 	for (i = 0; i < l->ncpu; i++)
 		l->unit[i] = package_of(i);
@@ -289,7 +287,6 @@ void live_free(struct live *l)
 		return;
 	stop(l);
 	free(l->cpus);
-	free(l->counts);
 	free(l->unit);
 	free(l);
 }
@@ -407,16 +404,11 @@ int live_activity(struct live *l, struct activity *ret)
 
 uint64_t live_lost(struct live *l)
 {
-	int fd = bpf_map__fd(l->skel->maps.counts), i;
 	uint64_t sum = 0;
-	uint32_t key;
+	int i;
 
-	for (key = 0; key < EV_COUNT_MAX; key++) {
-		if (bpf_map_lookup_elem(fd, &key, l->counts))
-			continue;
-		for (i = 0; i < l->ncpu; i++)
-			sum += l->counts[i];
-	}
+	for (i = 0; i < EV_COUNT_MAX; i++)
+		sum += __atomic_load_n(&l->skel->bss->counts[i], __ATOMIC_RELAXED);
 	return sum;
 }
 

@@ -22,6 +22,7 @@
 #define MODEL_PERIOD_US 100000 /* ten ticks of /proc/stat */
 
 struct model {
+	int      fd;             /* of /proc/stat; open once c->nch is set */
 	double   idle_w, busy_w; /* with nothing running; added by one busy CPU */
 	double   energy_uj;
 	double   tick_ns;
@@ -41,25 +42,37 @@ static int parse_busy(const char *line, uint64_t *ret)
 	return 0;
 }
 
-static int read_stat(const char *procfs, uint64_t *ret_busy, unsigned *ret_ncpu)
+/* The first line has the sum of all; those of the CPUs follow. False: this is none of them. */
+static int take_line(const char *line, uint64_t *busy, unsigned *ncpu, int *err)
 {
-	int fd = sysfs_open(procfs, "stat"), err = -EBADMSG;
-	FILE *f = fd < 0 ? NULL : fdopen(fd, "r");
+	if (*err)
+		*err = parse_busy(line, busy);
+	else
+		*ncpu += !!isdigit((unsigned char)line[3]);
+	return !*err && !strncmp(line, "cpu", 3);
+}
+
+/* The file stays open, and is read without stdio, which would read what it has once more. */
+static int read_stat(int fd, uint64_t *ret_busy, unsigned *ret_ncpu)
+{
+	char buf[2048], *line, *end;
 	unsigned ncpu = 0;
 	uint64_t busy = 0;
-	char line[512];
+	size_t n = 0;
+	off_t at = 0;
+	ssize_t got;
+	int err = -EBADMSG, more = 1;
 
-	if (fd < 0)
-		return fd;
-	if (!f) {
-		close(fd);
-		return -ENOMEM;
+	while (more && (got = pread(fd, buf + n, sizeof(buf) - n, at)) > 0) {
+		at += got;
+		n += (size_t)got;
+		for (line = buf; more && (end = memchr(line, '\n', n)); line = end + 1) {
+			*end = 0;
+			more = take_line(line, &busy, &ncpu, &err);
+			n -= (size_t)(end + 1 - line);
+		}
+		memmove(buf, line, n);
 	}
-	if (fgets(line, sizeof(line), f))
-		err = parse_busy(line, &busy);
-	while (!err && fgets(line, sizeof(line), f) && !strncmp(line, "cpu", 3))
-		ncpu += !!isdigit((unsigned char)line[3]);
-	fclose(f);
 	if (!err && !ncpu)
 		err = -EBADMSG;
 	if (err)
@@ -145,14 +158,16 @@ static int model_open(struct collector *c)
 	double idle, max;
 	int err;
 
-	err = read_stat(c->opts->procfs, &m->busy, &m->ncpu);
+	m->fd = sysfs_open(c->opts->procfs, "stat");
+	err = m->fd < 0 ? m->fd : read_stat(m->fd, &m->busy, &m->ncpu);
 	if (err) {
 		why_add(c->why, sizeof(c->why), "%s/stat: %s", c->opts->procfs, strerror(-err));
-		return err == -ENOENT ? -ENODEV : err;
+		err = err == -ENOENT ? -ENODEV : err;
+		goto out;
 	}
 	err = find_watts(c, &idle, &max);
 	if (err)
-		return err;
+		goto out;
 	m->t_ns = c->now_ns();
 	m->tick_ns = 1e9 / (double)sysconf(_SC_CLK_TCK);
 	m->idle_w = idle;
@@ -167,7 +182,10 @@ static int model_open(struct collector *c)
 	ch->idle_w = idle;
 	ch->estimated = 1;
 	c->nch = 1;
-	return 0;
+out:
+	if (err && m->fd >= 0)
+		close(m->fd);
+	return err;
 }
 
 /*
@@ -189,7 +207,7 @@ static int model_read(struct collector *c, struct raw *val)
 	uint64_t busy, now;
 	unsigned ncpu;
 	double dt_ns;
-	int err = read_stat(c->opts->procfs, &busy, &ncpu);
+	int err = read_stat(m->fd, &busy, &ncpu);
 
 	if (err)
 		return err;
@@ -206,6 +224,11 @@ static int model_read(struct collector *c, struct raw *val)
 
 static void model_close(struct collector *c)
 {
+	struct model *m = c->state;
+
+	if (c->nch)
+		close(m->fd);
+	c->nch = 0;
 }
 
 const struct collector_ops model_collector = {

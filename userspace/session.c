@@ -42,7 +42,7 @@ struct session {
 	struct follow   follow;
 	sigset_t        old_mask;
 	int             epfd, sigfd, timerfd;
-	int             stop, empty, said_silent, status_shown;
+	int             stop, empty, said_silent, shows_status, status_shown;
 	struct gpus     gpus;
 	uint64_t        lost;
 };
@@ -63,7 +63,7 @@ static void status_show(struct session *s, uint64_t now)
 	double uj = 0, sec;
 	int i;
 
-	if (!isatty(STDERR_FILENO) || (s->o->json && isatty(STDOUT_FILENO)))
+	if (!s->shows_status)
 		return;
 	for (i = 0; i < s->nmeter; i++)
 		if (s->meters[i].parent == CHANNEL_NONE)
@@ -339,6 +339,7 @@ static int begin(struct session *s, const struct sink *to, int nsink)
 		    s->o->out ? "'" : "", strerror(-err));
 		return err;
 	}
+	s->shows_status = isatty(STDERR_FILENO) && !(s->o->json && isatty(STDOUT_FILENO));
 	s->pipeline.mute = on_mute;
 	s->pipeline.asks = on_asks;
 	s->pipeline.live_ctx = s;

@@ -13,7 +13,7 @@
 #include "bpf/event.h"
 #include "userspace/util/hash.h"
 
-#define CONN_MAX         65536 /* connections followed at a time; the one quiet for longest makes room */
+#define CONN_MAX         65536 /* connections followed at a time; one that was quiet for long makes room */
 #define CONN_PENDING_MAX 64    /* pieces of one receive call */
 #define CONN_CLOSED_MAX  256   /* closed ones still known: a send that fails may return after the close is seen */
 
@@ -48,6 +48,7 @@ struct conn {
 	uint32_t next[2];    /* by direction: the place of the next byte in the stream */
 	uint8_t  started[2]; /* next[] is known */
 	uint8_t  eof, shut, closed;
+	uint8_t  used;       /* since it was the oldest, or made */
 	uint64_t bytes[2];
 	void    *user;       /* of the next stage */
 	struct conn *newer, *older;
@@ -64,7 +65,7 @@ struct conns {
 	const struct conn_ops *ops;
 	void       *ctx;
 	struct hash by_cookie, pending; /* struct conn; struct recv_call, by thread */
-	struct conn *newest, *oldest;
+	struct conn *newest, *oldest; /* by when it was made, or was the oldest and had been used */
 	struct conn *closed[CONN_CLOSED_MAX]; /* a ring */
 	unsigned    nclosed;
 	uint64_t    evicted;  /* connections given up because there were too many */

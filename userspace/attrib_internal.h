@@ -14,8 +14,8 @@ struct part {
 };
 
 struct attrib_query {
-	struct weight weight;
 	uint8_t  running, lined;
+	struct weight weight;
 	double   active, prefill, decode; /* of the tick at hand: ns; weights */
 	struct part *part;
 };

@@ -79,12 +79,12 @@ struct http_ops {
 /* One direction. */
 struct http_side {
 	uint8_t   state;
-	uint64_t  left;        /* of a body of known length, or of a chunk */
-	uint64_t  start_ns;    /* when the first byte of this message passed */
-	uint32_t  nline, seen; /* bytes kept of a line that is not complete; bytes it had so far */
 	uint8_t   cut;         /* the line that was read last is longer than what was kept of it */
 	uint8_t   chunked;     /* the body whose framing was lost is a chunked one */
 	uint8_t   bad;         /* its head was: no chunk in it proves anything */
+	uint32_t  nline, seen; /* bytes kept of a line that is not complete; bytes it had so far */
+	uint64_t  left;        /* of a body of known length, or of a chunk */
+	uint64_t  start_ns;    /* when the first byte of this message passed */
 	char     *line;        /* HTTP_LINE_MAX, only while a line is cut by the end of the input */
 	struct http_head *head; /* only while a head is being read */
 };
@@ -93,15 +93,15 @@ struct http {
 	const struct http_ops *ops;
 	void            *ctx;
 	struct conn     *conn;
-	struct http_side side[2]; /* by conn_dir */
 	struct http_x   *first, *last; /* exchanges under way, oldest first: `first` is being answered */
 	struct http_x   *reading;      /* whose request is being read */
+	uint64_t         req_end_ns;   /* when the last request was complete */
 	int              depth;
 	uint8_t          opaque;       /* no HTTP that we read: see http_why() */
 	uint8_t          known;        /* a start line was read here */
 	uint8_t          pipelined;    /* this client sends requests before it has the answers */
-	uint64_t         req_end_ns;   /* when the last request was complete */
 	uint8_t          server_done;  /* the server shut its side: what it still reads it throws away */
+	struct http_side side[2];      /* by conn_dir */
 };
 
 enum http_opaque { HTTP_READABLE = 0, HTTP_TLS, HTTP_H2, HTTP_UPGRADED, HTTP_CLIENT, HTTP_OTHER, HTTP_PIPELINED };

@@ -102,7 +102,7 @@ static void on_tokens(struct queries *qs, struct query *q, const struct wire_ev 
 		qs->ops->first(qs->ctx, q);
 	} else if (q->itl && e->n) {
 		ns = e->ts_ns > q->l_ns ? e->ts_ns - q->l_ns : 0;
-		(void)histo_add(q->itl, ns / e->n, e->n);
+		(void)histo_add(q->itl, e->n > 1 ? ns / e->n : ns, e->n);
 	}
 	q->l_ns = e->ts_ns;
 	q->tokens += e->n;

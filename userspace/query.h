@@ -47,29 +47,31 @@ enum query_flag {
 
 struct histo;
 
+/* What each token event touches comes first, in few cache lines: of many streams none is in the nearest cache. */
 struct query {
+	uint64_t r_ns, f_ns, l_ns, e_ns; /* 0: not known (yet) */
+	uint64_t tokens;        /* counted */
+	uint64_t events;
+	struct histo *itl;      /* gaps between token events */
+	struct attrib_query *share; /* of attrib.c */
+	int32_t  stream;        /* enum wire_stream */
+	uint32_t flags;         /* enum query_flag */
 	uint64_t id;
+	uint64_t parent;        /* of a hop: the query, or another hop; 0 none */
+	uint64_t over_ns;       /* the query is over, and waits for its hops to be; 0: not so */
+	uint64_t start_ns, end_ns; /* as above */
+	uint64_t first_tokens;  /* of those counted, in F's event */
 	struct wire_open open;
 	char     model[128];
-	uint64_t start_ns, r_ns, f_ns, l_ns, e_ns, end_ns; /* 0: not known (yet) */
 	enum query_end end;
-	uint32_t flags;         /* enum query_flag */
 	int      status;        /* of HTTP; 0 unknown */
-	int32_t  stream;        /* enum wire_stream */
 	uint32_t body_bytes;    /* of the request */
-	uint64_t tokens, first_tokens; /* counted: in all; in F's event */
-	uint64_t events;
 	struct wire_usage usage;
-	struct histo *itl;       /* gaps between token events */
 	uint8_t  failed;        /* an error was said */
-	uint64_t parent;        /* of a hop: the query, or another hop; 0 none */
 	uint32_t by;            /* of a hop: enum wire_hop */
 	uint32_t nhop, open_hops; /* hops that were met; that are not over */
-	uint64_t over_ns;       /* the query is over, and waits for its hops to be; 0: not so */
 	struct query *hop, *next_hop; /* those that are over, first to last; the next one of the same query */
 	uint64_t inner_f_ns, inner_tokens; /* of an answer that is not streamed: F and count of the hop that streams */
-	/* Of attrib.c: */
-	struct attrib_query *share;
 };
 
 struct query_ops {

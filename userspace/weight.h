@@ -16,13 +16,13 @@ struct weight_sums {
 };
 
 struct weight {
-	double   spread;         /* tokens spread */
-	uint64_t from_ns, to_ns; /* over this time */
 	double   scale;          /* tokens for each one counted at an event */
 	struct tick_tokens {
 		uint32_t tick, n;
 	} *log;                  /* by tick, in order; those before `at` are settled */
-	size_t   n, cap, at;
+	size_t   n, at, cap;
+	double   spread;         /* tokens spread */
+	uint64_t from_ns, to_ns; /* over this time */
 };
 
 void   weight_init(struct weight *w);

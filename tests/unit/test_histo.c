@@ -55,7 +55,7 @@ static void quantiles(void **state)
 		qsort(v, n, sizeof(*v), by_size);
 		for (k = 0; k < sizeof(qs) / sizeof(*qs); k++)
 			near(histo_quantile_ns(h, qs[k]), exact(v, n, qs[k]));
-		assert_int_equal(h->n, n);
+		assert_int_equal(histo_n(h), n);
 		histo_free(h);
 	}
 }
@@ -106,7 +106,7 @@ static void merging(void **state)
 		assert_int_equal(histo_add(both, v, (uint64_t)i), 0);
 	}
 	assert_int_equal(histo_merge(a, b), 0);
-	assert_int_equal(a->n, both->n);
+	assert_int_equal(histo_n(a), histo_n(both));
 	for (i = 0; i <= 100; i++)
 		assert_true(histo_quantile_ns(a, i / 100.0) == histo_quantile_ns(both, i / 100.0));
 	histo_free(a);

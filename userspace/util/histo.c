@@ -30,9 +30,7 @@ static int add_at(struct histo *h, int octave, int sub, uint64_t n)
 		if (!b)
 			return -ENOMEM;
 	}
-	n = n < UINT32_MAX - b[sub] ? n : UINT32_MAX - b[sub]; /* a full bucket stays full, h->n the sum of all */
-	b[sub] += (uint32_t)n;
-	h->n += n;
+	b[sub] += n < UINT32_MAX - b[sub] ? (uint32_t)n : UINT32_MAX - b[sub]; /* a full bucket stays full */
 	return 0;
 }
 
@@ -60,14 +58,25 @@ int histo_merge(struct histo *a, const struct histo *b)
 	return 0;
 }
 
-double histo_quantile_ns(const struct histo *h, double q)
+uint64_t histo_n(const struct histo *h)
 {
-	uint64_t rank, sum = 0;
+	uint64_t n = 0;
 	int o, s;
 
-	if (!h || !h->n)
+	for (o = 0; o < HISTO_OCTAVES; o++)
+		for (s = 0; h->octave[o] && s < HISTO_SUB; s++)
+			n += h->octave[o][s];
+	return n;
+}
+
+double histo_quantile_ns(const struct histo *h, double q)
+{
+	uint64_t n = h ? histo_n(h) : 0, rank, sum = 0;
+	int o, s;
+
+	if (!n)
 		return NAN;
-	rank = (uint64_t)ceil(q * (double)h->n);
+	rank = (uint64_t)ceil(q * (double)n);
 	for (o = 0; o < HISTO_OCTAVES; o++)
 		for (s = 0; h->octave[o] && s < HISTO_SUB; s++) {
 			sum += h->octave[o][s];

@@ -12,7 +12,6 @@
 #define HISTO_SUB     64
 
 struct histo {
-	uint64_t  n;
 	uint32_t *octave[HISTO_OCTAVES];
 };
 
@@ -20,6 +19,8 @@ struct histo *histo_new(void);
 void histo_free(struct histo *h);
 /* n values of ns each. 0 or -ENOMEM. */
 int  histo_add(struct histo *h, uint64_t ns, uint64_t n);
+/* How many there are. */
+uint64_t histo_n(const struct histo *h);
 /* Adds all of b to a. 0 or -ENOMEM. */
 int  histo_merge(struct histo *a, const struct histo *b);
 /* NAN when empty. The nearest-rank quantile, q in [0, 1], at the middle of its bucket. */

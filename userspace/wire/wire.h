@@ -133,29 +133,30 @@ extern const struct wire_ops *const dialects[];
 
 enum wire_framing { FRAME_NONE, FRAME_WHOLE, FRAME_SSE, FRAME_LINES };
 
+/* As in struct query, what each event touches comes first. */
 struct wire {
 	const struct wire_ops  *ops;
-	const struct json_tree *answer; /* of ops, compiled */
+	struct again *again;               /* what most events look like */
 	void (*emit)(void *ctx, const struct wire_ev *e);
 	void       *ctx;
 	uint64_t    query;
-	uint64_t    body_bytes;            /* of the request */
 	uint64_t    out_enter_ns, out_ns;  /* of the last send that carried body: entry, return */
-	struct json_scan scan;
-	struct wire_fields f;              /* of the event being read */
-	struct wire_usage  usage;          /* so far */
 	int64_t     counted;               /* completion tokens already emitted */
-	char       *tail;                  /* after a gap: the last bytes */
-	struct inflate *inflate;           /* of a coded body */
-	uint32_t    ntail, nguess;         /* nguess: kept before the piece that wire_guess() was given last */
+	struct wire_usage  usage;          /* so far */
 	uint8_t     framing, line, nname, cr;
 	uint8_t     trouble;               /* enum wire_trouble, as far as it was said */
 	uint8_t     finished, over, requested, has_model, scanning, several, guess_gap, gap, usage_apart, torn, says;
 	uint8_t     known;                 /* the data line was compared, and needed no reading */
-	struct again *again;               /* what most events look like */
 	uint8_t     coded;                 /* what comes is in a content coding */
-	int         status;                /* of the answer */
 	char        name[8];               /* of the SSE field being read */
+	struct wire_fields f;              /* of the event being read */
+	struct json_scan scan;
+	const struct json_tree *answer;    /* of ops, compiled */
+	uint64_t    body_bytes;            /* of the request */
+	char       *tail;                  /* after a gap: the last bytes */
+	struct inflate *inflate;           /* of a coded body */
+	uint32_t    ntail, nguess;         /* nguess: kept before the piece that wire_guess() was given last */
+	int         status;                /* of the answer */
 };
 
 /* Whether a request is a query, and in which dialect; NULL if not. */

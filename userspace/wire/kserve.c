@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * KServe's v2 protocol and Triton's generate extension. What a model takes and gives is its own affair and tokens are
- * not counted: of a stream each event with text is one, of an answer to `infer` nothing is known.
+ * KServe's v2 protocol, Triton's generate extension, and MLServer, of whose streams each event is what `infer` answers.
+ * What a model takes and gives is its own affair and tokens are not counted: of a stream each event with text or an
+ * output is one, of an answer to `infer` nothing is known.
  */
 #include "userspace/wire/wire.h"
 
@@ -9,7 +10,7 @@ static const char *const ends[] = {
 	"/v2/models/*/infer", "/v2/models/*/versions/*/infer",
 	"/v2/models/*/generate", "/v2/models/*/versions/*/generate",
 	"/v2/models/*/generate_stream", "/v2/models/*/versions/*/generate_stream",
-	"/v2/models/*/infer_stream", NULL,
+	"/v2/models/*/infer_stream", "/v2/models/*/versions/*/infer_stream", NULL,
 };
 
 static const struct json_path request_paths[] = {
@@ -20,6 +21,7 @@ static const struct json_path answer_paths[] = {
 	{ "model_name", WF_MODEL },
 	{ "error", WF_ERROR },
 	{ "text_output", WF_TEXT },
+	{ "outputs[]", WF_PART },
 };
 
 const struct wire_ops wire_kserve = {

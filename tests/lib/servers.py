@@ -139,24 +139,32 @@ def check_books(what, t, queries):
     check(all(o["energy_j"] > 0 for o in t.rows), what + ": each query has its joules")
 
 
-def check_server(what, p, port, cases, delta=None):
+def check_counters(what, case, ours, before, after):
+    """(queries, prompt tokens, completion tokens) as far as the server counts them itself, and as the tracer did."""
+    grown = tuple(a - b for a, b in zip(after, before))
+    mine = (len(ours), sum(o["prompt_tokens"] or 0 for o in ours), sum(o["completion_tokens"] or 0 for o in ours))
+    mine = mine[:len(grown) if case.counted == "usage" else 1]
+    check(mine == grown[:len(mine)], "%s: %s: as the server's own counters" % (what, case.name), (mine, grown))
+
+
+def check_server(what, p, port, cases, snap=None):
     """
-    All cases, with -p naming each process of the server in turn. delta(None, None) gives the server's own counters as
-    they are; delta(rows, before), after a run, what in them differs from the rows.
+    All cases, with -p naming each process of the server in turn. snap() gives the server's own counters: queries and,
+    if it has them, tokens in and out.
     """
     seed = 100
     for pid in tree(p.pid) if DISCOVERY else [p.pid]:
         name = "%s, -p %s" % (what, "root" if pid == p.pid else title(pid))
-        before = delta(None, None) if delta else None
         done = []
         with tracer("-p", pid, "--json") as t:
             for case in cases:
                 seed += 1
-                done.append((case, case.run(port, seed)))
+                before = snap() if snap else ()
+                done.append((case, case.run(port, seed), before, snap() if snap else ()))
             t.stop()
-        for case, rows in done:
+        for case, rows, before, after in done:
             check_case(name, case, t, rows)
+            if snap:
+                ids = {r["id"] for r in rows}
+                check_counters(name, case, [o for o in t.rows if o["request_id"] in ids], before, after)
         check_books(name, t, QUERIES * len(cases))
-        if delta:
-            wrong = delta(t.rows, before)
-            check(not wrong, name + ": counts as the server's own counters", wrong)

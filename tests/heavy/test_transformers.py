@@ -1,0 +1,45 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+"""The tracer on a real `transformers serve`, one query after the other and with continuous batching."""
+import os
+import subprocess
+import sys
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, "../lib"))
+from harness import done, free_port, tempdir  # noqa: E402
+from servers import Case, check_server, python_of, server  # noqa: E402
+
+CHAT, TEXT, RESPONSES = "/v1/chat/completions", "/v1/completions", "/v1/responses"
+BATCHING = ("--continuous-batching", "--cb-num-blocks", "256", "--cb-max-batch-tokens", "512")
+
+
+def cases(model):
+    """It says its usage whether it is asked or not."""
+    a = ("--model", model, "--tokens", "15-25", "--words", "2-30")
+    return (
+        Case("chat, streamed", "openai-chat", CHAT, "usage", *a),
+        Case("chat, whole", "openai-chat", CHAT, "usage", "--whole", *a),
+        Case("text, streamed", "openai-completions", TEXT, "usage", *a),
+        Case("text, whole", "openai-completions", TEXT, "usage", "--whole", *a),
+        Case("responses, streamed", "openai-responses", RESPONSES, "usage", *a),
+        Case("responses, whole", "openai-responses", RESPONSES, "usage", "--whole", *a),
+        Case("chat, usage not asked for", "openai-chat", CHAT, "usage", "--no-usage", *a),
+    )
+
+
+def main():
+    python = python_of("vllm")
+    with tempdir() as model:
+        subprocess.run([python, os.path.join(HERE, "tiny_model.py"), model, "--weights"], check=True,
+                       stderr=subprocess.DEVNULL)
+        for what, args in (("transformers serve", ()), ("transformers serve, batching", BATCHING)):
+            port = free_port()
+            with server([python, os.path.join(os.path.dirname(python), "transformers"), "serve", "--host", "127.0.0.1",
+                         "--port", str(port), *args, model], "http://127.0.0.1:%d/health" % port,
+                        {"HF_HUB_OFFLINE": "1"}, model) as p:
+                check_server(what, p, port, cases(model))
+    done()
+
+
+main()

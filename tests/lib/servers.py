@@ -32,8 +32,13 @@ def tree(pid):
 
 
 def title(pid):
-    with open("/proc/%d/comm" % pid) as f:
-        return f.read().strip()
+    """What a process calls itself; the kernel's name for it is cut."""
+    with open("/proc/%d/cmdline" % pid) as f:
+        words = f.read().split("\0")
+    for w in words:
+        if "multiprocessing" in w:
+            return w.split(" import ")[0].replace("from ", "")
+    return os.path.basename(words[0].strip())
 
 
 def end(p):

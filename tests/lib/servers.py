@@ -11,7 +11,6 @@ import urllib.request
 
 from harness import ROOT, balanced, check, load, stop, tracer, wait_for
 
-DISCOVERY = False  # -p may name any process of the server, not only its root
 QUERIES = 8        # that overlap
 
 
@@ -158,7 +157,7 @@ def check_server(what, p, port, cases, snap=None):
     if it has them, tokens in and out.
     """
     seed = 100
-    for pid in tree(p.pid) if DISCOVERY else [p.pid]:
+    for pid in tree(p.pid):
         name = "%s, -p %s" % (what, "root" if pid == p.pid else title(pid))
         done = []
         with tracer("-p", pid, "--json") as t:

@@ -17,7 +17,6 @@ from ollama_shape import ollama_shape  # noqa: E402
 from uvicorn_asgi import fast, plain, workers  # noqa: E402
 
 # Whether a query that a front hands on to an inner server is one row with the query that came to the front.
-FOLDED = False
 CLOCK = 30  # ms, between the client's clock and ours, on a machine that is busy
 
 CHAT, TEXT, OLLAMA_CHAT, OLLAMA = "/v1/chat/completions", "/v1/completions", "/api/chat", "/api/generate"
@@ -53,7 +52,7 @@ def once(t, view, rows, what):
     pairs = [(ours[c[view.key]], c) for c in rows if c[view.key] in ours]
     check(len(front) == len(pairs) == len(rows), "%s: every query once" % what,
           [(r["server"], r["client"], r["request_id"], r["path"]) for r in t.rows])
-    if FOLDED and view.folds:
+    if view.folds:
         check(len(t.rows) == len(rows), "%s: %d queries are as many rows" % (what, len(rows)), len(t.rows))
         check(t.summary["queries"] == len(rows), "%s: and as many in the summary" % what, t.summary)
         folded_right(pairs, what)
@@ -153,7 +152,7 @@ def cancels(name, s, net, path):
         t.stop()
     ends = {r["request_id"]: r["end"] for r in front_rows(t, view)}
     check(ends == {"streamed": "cancel", "whole": "cancel", "load-5-0": "complete"}, what, ends)
-    if FOLDED and view.folds:
+    if view.folds:
         check(len(t.rows) == 3 and t.summary["cancels"] == 2, "%s: three rows" % what, t.rows)
     books(t, what)
 

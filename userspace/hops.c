@@ -5,6 +5,8 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "userspace/util/words.h"
+
 /* A query that runs. */
 struct asked {
 	uint64_t id, start_ns;
@@ -15,6 +17,7 @@ struct asked {
 	uint64_t request, trace;   /* sums of its ids; 0: none */
 	uint64_t sum, length;      /* of the body: its first bytes, all of them */
 	uint32_t summed;
+	struct words words;        /* in it */
 	uint8_t  blind;            /* some of the first bytes were not seen */
 	uint8_t  is_hop;
 	uint32_t nhop;
@@ -69,9 +72,23 @@ static struct asked *before(struct asked *a, struct asked *b)
 }
 
 struct choice {
-	struct asked *id, *body, *thread, *any;
+	struct asked *id, *body, *text, *thread, *any;
 	int n, nthread;
+	int common, next_common; /* words of `text`, and the most of any other */
 };
+
+static void weigh_text(struct choice *c, struct asked *q, const struct asked *hop)
+{
+	int common = words_common(&q->words, &hop->words);
+
+	if (common > c->common) {
+		c->next_common = c->common;
+		c->common = common;
+		c->text = q;
+	} else if (common > c->next_common) {
+		c->next_common = common;
+	}
+}
 
 static struct asked *pick(const struct hops *h, const struct asked *hop, const struct conn *asker,
 			  enum wire_hop *ret_by)
@@ -89,6 +106,7 @@ static struct asked *pick(const struct hops *h, const struct asked *hop, const s
 			c.id = before(c.id, q);
 		if (same_body(q, hop))
 			c.body = before(c.body, q);
+		weigh_text(&c, q, hop);
 		if (q->tid == asker->tid && asker->sent_ns >= q->r_ns) {
 			c.nthread++;
 			c.thread = q;
@@ -100,6 +118,8 @@ static struct asked *pick(const struct hops *h, const struct asked *hop, const s
 		return *ret_by = HOP_ID, c.id;
 	if (c.body)
 		return *ret_by = HOP_BODY, c.body;
+	if (c.common > c.next_common)
+		return *ret_by = HOP_TEXT, c.text;
 	if (c.nthread == 1) /* one that reads for all says nothing */
 		return *ret_by = HOP_THREAD, c.thread;
 	return *ret_by = HOP_ORDER, c.any;
@@ -185,6 +205,10 @@ void hops_body(struct hops *h, uint64_t query, const char *p, size_t n)
 	if (!q || q->order)
 		return;
 	q->length += n;
+	if (p)
+		words_feed(&q->words, p, n);
+	else
+		words_end(&q->words);
 	m = HOPS_BODY_MAX - q->summed;
 	m = n < m ? n : m;
 	q->blind |= !p && m;
@@ -199,6 +223,7 @@ void hops_request_end(struct hops *h, uint64_t query, uint64_t ts_ns)
 
 	if (!q || q->order)
 		return;
+	words_end(&q->words);
 	q->r_ns = ts_ns;
 	q->order = ++h->requests;
 	q->tid = q->conn->tid;

@@ -6,7 +6,8 @@
  *
  * Who asks is sure: both ends of the connection are ours, and each names the other. Which of its queries it asks for is
  * sure when it has only one in hand, or when both carry one id (X-Request-Id, traceparent); else the one with the same
- * body, else the one that the asking thread read, else in order. The answer says which it was.
+ * body, else the one with the most words in common, else the one that the asking thread read, else in order. The answer
+ * says which it was.
  */
 #ifndef IPW_HOPS_H
 #define IPW_HOPS_H

@@ -18,7 +18,8 @@ static const char *const flag_names[] = {
 };
 
 static const char *const by_names[] = {
-	[HOP_ONLY] = "only", [HOP_ID] = "id", [HOP_BODY] = "body", [HOP_THREAD] = "thread", [HOP_ORDER] = "order",
+	[HOP_ONLY] = "only", [HOP_ID] = "id", [HOP_BODY] = "body", [HOP_TEXT] = "text",
+	[HOP_THREAD] = "thread", [HOP_ORDER] = "order",
 };
 
 const char *query_hop_by(const struct query *hop)

@@ -100,12 +100,14 @@ def one(kind, by, net="tp", unix=False, same=False, hops=1):
 def main():
     for net in ("tp", "sys"):
         one("thread", {"only", "body"}, net)
-        one("thread+rewrite", {"only", "thread"}, net)
+        one("thread+rewrite", {"only", "text"}, net)
+        one("thread+rewrite", {"only", "thread"}, net, same=True)
         one("async", {"only", "body"}, net)
         one("thread", {"only", "body"}, net, unix=True)
-    one("async+rewrite", {"only", "order"})
+    one("async+rewrite", {"only", "text"})
+    one("async+rewrite", {"only", "order"}, same=True)
     one("async", {"only", "body"}, same=True)
-    one("thread+gather", {"only", "thread"})
+    one("thread+gather", {"only", "text"})
     one("thread+twice", {"only", "body"}, hops=2)
     done()
 

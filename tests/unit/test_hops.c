@@ -117,6 +117,25 @@ static void by_id_before_body_before_thread_before_order(void **state)
 	assert_found(7, 1, HOP_ORDER); /* the only one without a hop */
 }
 
+#define CHAT   "{\"model\":\"m\",\"messages\":[{\"role\":\"system\",\"content\":\"%s\"}," \
+	       "{\"role\":\"user\",\"content\":\"%s\"}],\"stream\":true}"
+#define PROMPT "{\"prompt\":\"<|im_start|>system\\n%s<|im_end|>\\n<|im_start|>user\\n%s<|im_end|>\",\"n_predict\":7}"
+
+/* The same words in another language, behind a beginning that all share. */
+static void by_words(void **state)
+{
+	static const char system[] = "You are a helpful assistant that answers in one short and friendly sentence.";
+	char body[512];
+
+	snprintf(body, sizeof(body), CHAT, system, "Tell me\\nall about the river and the sea");
+	front(1, 1, body, "");
+	snprintf(body, sizeof(body), CHAT, system, "Tell me\\nall about a stone and a \\u00e4rmel");
+	front(2, 1, body, "");
+	snprintf(body, sizeof(body), PROMPT, system, "Tell me\\nall about a stone and a \xc3\xa4rmel");
+	inner(3, 1, body, "");
+	assert_found(3, 2, HOP_TEXT);
+}
+
 /* One that reads for all, and a send that was before the query. */
 static void a_thread_that_says_nothing(void **state)
 {
@@ -273,6 +292,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(the_only_one),
 		TEST(by_id_before_body_before_thread_before_order),
+		TEST(by_words),
 		TEST(a_thread_that_says_nothing),
 		TEST(bodies_alike_go_in_order),
 		TEST(long_bodies_by_their_beginning_and_length),

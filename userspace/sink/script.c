@@ -39,7 +39,7 @@ static void print_usage(FILE *f, const struct wire_usage *u)
 static void print_detail(FILE *f, const struct wire_ev *e)
 {
 	static const char *const how[] = { "?", "done", "cancel", "cut", "lost" };
-	static const char *const by[] = { "?", "only", "id", "body", "thread", "order" };
+	static const char *const by[] = { "?", "only", "id", "body", "text", "thread", "order" };
 
 	switch (e->kind) {
 	case WIRE_OPEN:

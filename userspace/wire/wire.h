@@ -37,8 +37,9 @@ enum wire_hop {
 	HOP_ONLY   = 1, /* it had no other in hand */
 	HOP_ID     = 2, /* both carry the same X-Request-Id, or are of one trace */
 	HOP_BODY   = 3, /* the request has the same body */
-	HOP_THREAD = 4, /* the thread that asks is the one that read it */
-	HOP_ORDER  = 5, /* of those without a hop the one that had waited for longest: a guess */
+	HOP_TEXT   = 4, /* more of its words are in the request than of any other's */
+	HOP_THREAD = 5, /* the thread that asks is the one that read it */
+	HOP_ORDER  = 6, /* of those without a hop the one that had waited for longest: a guess */
 };
 
 enum wire_trouble {

@@ -33,12 +33,21 @@ struct model {
 /* CPU time spent on work since boot, in ticks. Guests are in user and nice already; iowait and steal are no work. */
 static int parse_busy(const char *line, uint64_t *ret)
 {
-	uint64_t user, nice, system, irq, softirq;
+	static const char works[] = { 1, 1, 1, 0, 0, 1, 1 }; /* user, nice, system, idle, iowait, irq, softirq */
+	const char *p = line + 3;
+	uint64_t sum = 0, v;
+	char *end;
+	size_t i;
 
-	if (sscanf(line, "cpu %" SCNu64 " %" SCNu64 " %" SCNu64 " %*u %*u %" SCNu64 " %" SCNu64, &user, &nice, &system,
-		   &irq, &softirq) != 5)
+	for (i = 0; i < sizeof(works) && !strncmp(line, "cpu ", 4); i++, p = end) {
+		v = strtoull(p, &end, 10);
+		if (end == p)
+			break;
+		sum += works[i] ? v : 0;
+	}
+	if (i < sizeof(works))
 		return -EBADMSG;
-	*ret = user + nice + system + irq + softirq;
+	*ret = sum;
 	return 0;
 }
 
@@ -178,6 +187,7 @@ static int model_open(struct collector *c)
 	ch->domain = DOMAIN_PACKAGE;
 	ch->scale = 1;
 	ch->period_us = MODEL_PERIOD_US;
+	ch->made_when_read = 1;
 	ch->unit = -1;
 	ch->idle_w = idle;
 	ch->estimated = 1;

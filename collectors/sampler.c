@@ -210,14 +210,16 @@ void sampler_measure(struct sampler *s, uint64_t budget_ns)
 
 unsigned sampler_interval_ms(const struct sampler *s)
 {
-	uint32_t period = 2000000, p;
+	uint32_t period = 1000000, p;
 	int i;
 
 	for (i = 0; i < s->nsource; i++) {
 		p = source_period_us(s, s->source[i]);
+		if (!s->source[i]->c.ch[0].made_when_read)
+			p /= 2; /* so that each refresh is seen, wherever it lies */
 		period = p < period ? p : period;
 	}
-	return period / 2000 < 10 ? 10 : period / 2000; /* twice in a refresh */
+	return period / 1000 < 10 ? 10 : period / 1000;
 }
 
 int sampler_meters(const struct sampler *s, const struct meter **ret)

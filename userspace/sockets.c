@@ -169,8 +169,9 @@ int sockets_diag(struct sockets *s, const void *buf, size_t n)
 {
 	const struct nlmsghdr *h = buf;
 	const struct nlmsgerr *e;
+	int left = (int)n; /* NLMSG_NEXT may take it below 0 */
 
-	for (; n >= sizeof(*h) && NLMSG_OK(h, n); h = NLMSG_NEXT(h, n)) {
+	for (; NLMSG_OK(h, left); h = NLMSG_NEXT(h, left)) {
 		e = NLMSG_DATA(h);
 		if (h->nlmsg_type == NLMSG_DONE)
 			return 0;

@@ -14,6 +14,7 @@
 #include "ipw.skel.h"
 #include "userspace/util/clock.h"
 
+#define UNIX_PLACES 8192 /* unix sockets in use at a time; what is the longest out of use makes room */
 #define WAKE_PART 4 /* the reader is woken early when this part of the ring is full */
 #define READ_TRIES 4
 
@@ -116,6 +117,8 @@ static int load(struct live *l, enum net_tier tier, uint32_t ring_bytes, int spa
 	l->skel->rodata->cfg.wake_bytes = ring_bytes / WAKE_PART;
 	l->skel->rodata->cfg.sys_tcp = tier == NET_SYS;
 	bpf_map__set_max_entries(l->skel->maps.ring, ring_bytes);
+	if (tier != NET_SYS) /* there for unix sockets alone, and 80 bytes each whether used or not */
+		bpf_map__set_max_entries(l->skel->maps.places, UNIX_PLACES);
 	for (i = 0; probes[i].program; i++) {
 		prog = bpf_object__find_program_by_name(l->skel->obj, probes[i].program);
 		if (prog)

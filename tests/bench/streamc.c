@@ -2,7 +2,8 @@
 /*
  * The clients of streamd: opens STREAMS queries and reads their answers to the end, at the least cost.
  *
- * Usage: streamc CPU PORT STREAMS
+ * Usage: streamc CPU PORT STREAMS [IDLE]
+ * IDLE connections are opened first, ask for something else, and stay open.
  */
 #include <errno.h>
 #include <netinet/in.h>
@@ -44,6 +45,18 @@ static int open_query(unsigned port, int ep, unsigned n)
 	return fd;
 }
 
+static void open_idle(unsigned port)
+{
+	static const char ask[] = "GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n";
+	struct sockaddr_in a = { .sin_family = AF_INET, .sin_port = htons((unsigned short)port),
+				 .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (fd < 0 || connect(fd, (struct sockaddr *)&a, sizeof(a)) ||
+	    send(fd, ask, sizeof(ask) - 1, MSG_NOSIGNAL) != sizeof(ask) - 1)
+		die("idle");
+}
+
 /* The last bytes of an answer come in a send of their own, but may be read with those before. */
 static int is_end(const char *p, ssize_t n)
 {
@@ -60,14 +73,16 @@ int main(int argc, char **argv)
 	ssize_t r;
 	int ep = epoll_create1(EPOLL_CLOEXEC), n, k;
 
-	if (argc != 4) {
-		fputs("usage: streamc CPU PORT STREAMS\n", stderr);
+	if (argc != 4 && argc != 5) {
+		fputs("usage: streamc CPU PORT STREAMS [IDLE]\n", stderr);
 		return 2;
 	}
 	CPU_ZERO(&set);
 	CPU_SET(atoi(argv[1]), &set);
 	(void)sched_setaffinity(0, sizeof(set), &set);
 	(void)setrlimit(RLIMIT_NOFILE, &files);
+	for (i = argc == 5 ? (unsigned)atoi(argv[4]) : 0; i; i--)
+		open_idle((unsigned)atoi(argv[2]));
 	left = (unsigned)atoi(argv[3]);
 	for (i = 0; i < left; i++)
 		open_query((unsigned)atoi(argv[2]), ep, i);

@@ -149,13 +149,17 @@ static void accept_(int ep, int at)
 		die("epoll_ctl");
 }
 
-/* A request comes in one piece, as its client is ours. */
+/* A request comes in one piece, as its client is ours. One that is no query is answered, and its connection stays. */
 static void request(int fd)
 {
 	char buf[4096];
 
 	if (recv(fd, buf, sizeof(buf), 0) <= 0)
 		die("recv");
+	if (buf[0] == 'G') {
+		PUT(fd, "HTTP/1.1 204 No Content\r\n\r\n");
+		return;
+	}
 	PUT(fd, "HTTP/1.1 200 OK\r\nKeep-Alive: timeout=5, max=100\r\nContent-Type: text/event-stream\r\n"
 		"Server: llama.cpp\r\nAccess-Control-Allow-Origin: \r\nTransfer-Encoding: chunked\r\n\r\n");
 	stream[nstream++].fd = fd;

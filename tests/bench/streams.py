@@ -20,14 +20,15 @@ MIB = 1 << 20
 class Streams:
     """streamd and its clients. Nothing is sent before go()."""
 
-    def __init__(self, streams, rate, seconds):
+    def __init__(self, streams, rate, seconds, idle=0):
+        self.idle = idle
         self.streams, self.tokens = streams, max(1, round(rate * seconds / streams))
         self.d = subprocess.Popen([helper("streamd"), str(CPU), str(streams), str(self.tokens), str(rate),
                                    str(min(BATCH, streams))], stdout=subprocess.PIPE, text=True)
         self.port, self.c, self.late = self.d.stdout.readline().split()[1], None, None
 
     def go(self):
-        self.c = subprocess.Popen([helper("streamc"), str(PEER), self.port, str(self.streams)])
+        self.c = subprocess.Popen([helper("streamc"), str(PEER), self.port, str(self.streams), str(self.idle)])
         if not self.d.stdout.readline().startswith("begin"):
             raise Unmeasured("streamd ended")
         return self
@@ -167,10 +168,15 @@ def rss(pid):
 
 
 def memory(o):
-    """Rows 5. The tracer ends when its target does, so it is looked at until then."""
-    wait_quiet()
+    """Rows 5, and those of many connections."""
     seconds = 8 if o.quick else 30
-    with streaming(1000, 10000, seconds) as s, tracing("-p", s.d.pid, "--json") as t:
+    return footprint(1000, 0, seconds, 16) + footprint(2000, 8000, seconds, 32)
+
+
+def footprint(streams, idle, seconds, reach):
+    """The tracer ends when its target does, so it is looked at until then."""
+    wait_quiet()
+    with streaming(streams, 10000, seconds, idle) as s, tracing("-p", s.d.pid, "--json") as t:
         s.go()
         time.sleep(1)
         maps = fds_of(t.p.pid, "map")
@@ -185,13 +191,55 @@ def memory(o):
     ring = sum(int(m["memlock"]) for m in maps.values() if m["map_type"] == "27")
     own, rest = peak[0] - peak[1], sum(int(m["memlock"]) for m in maps.values()) - ring
     return [
-        Row("memory at 1,000 streams and 10,000 events/s for %d s: the process's peak and its BPF maps, "
-            "without the ring" % seconds, "<= 16", "MiB", [(own + rest) / MIB], wrong),
+        Row("memory at %d streams%s and 10,000 events/s for %d s: the process's peak and its BPF maps, without the ring" %
+            (streams, ", %d idle connections beside" % idle if idle else "", seconds), "<= %d" % reach, "MiB", [(own + rest) / MIB], wrong),
         Row("of that the process", "", "MiB", [own / MIB], "VmHWM %s, less %s: the ring, as it is mapped twice" %
             (number(peak[0] / MIB), number(peak[1] / MIB))),
         Row("of that BPF maps", "", "MiB", [rest / MIB], "memlock of %d maps" % (len(maps) - 1)),
         Row("the ring", "", "MiB", [ring / MIB], "by memlock"),
     ]
+
+
+# --- many of all -----------------------------------------------------------------------------------------------------
+
+
+def flood(o):
+    """Five times the rate of the other rows, for a minute."""
+    wait_quiet()
+    seconds = 10 if o.quick else 60
+    busy, _, _, wrong = one_run(100, 50000, seconds)
+    return [Row("tracer's CPU at 50,000 token events/s in 100 streams for %d s, nothing lost" % seconds, "<= 0.5", "cores",
+                [c / 1e9 for c in busy], wrong)]
+
+
+def forks(o):
+    """A large tree, and one that is new at every query."""
+    wait_quiet()
+    took, queries = [], 10000
+    tree = subprocess.Popen([helper("forkd"), str(CPU), "64", "32"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                            text=True)
+    tree.stdout.readline()
+    try:
+        for _ in range(3 if o.quick else 9):
+            t = Tracer("-p", tree.pid, "--json")
+            took.append(t.attach_s)
+            t.end()
+    finally:
+        tree.stdin.close()
+        tree.wait()
+    how = t.stderr().split("attached to ")[1].split(";")[0]
+    d = subprocess.Popen([helper("forkd"), str(CPU), str(queries)], stdout=subprocess.PIPE, text=True)
+    port = d.stdout.readline().split()[1]
+    with tracing("-p", d.pid, "--json") as t:
+        subprocess.run([helper("streamc"), str(PEER), port, str(queries)], check=True)
+        span = float(d.stdout.readline().split()[1])
+        d.wait()
+        t.end()
+    m = t.summary
+    wrong = "" if m and not m["lost_events"] else "events were LOST: %s" % m
+    return [Row("from the start of ipw-trace to \"attached\", of 64 processes with 2,048 threads", "<= 1", "s", took, how),
+            Row("queries found of %d, each answered by a process just forked" % queries, "= %d" % queries, "",
+                [m["queries"] if m else 0], wrong or "%d forks and exits a second" % (queries / span))]
 
 
 # --- recordings ------------------------------------------------------------------------------------------------------

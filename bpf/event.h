@@ -36,7 +36,7 @@ enum ev_flag {
 	EV_PEEK  = 1 << 0, /* EV_RECV_END: MSG_PEEK, the bytes stay in the queue */
 	EV_WHOLE = 1 << 1, /* EV_RECV: complete in itself, no EV_RECV_END follows */
 	EV_FIRST = 1 << 4, /* EV_SEND, EV_RECV: nothing was seen of this socket before (tier sys) */
-	EV_NO_SEQ = 1 << 3, /* EV_SHUT_OUT: the end of what was sent is not known */
+	EV_NO_SEQ = 1 << 3, /* EV_STATE: the ends of what was sent and received are not known */
 	EV_PEER_FIRST = 1 << 2, /* EV_STATE: the peer had closed its half before */
 };
 
@@ -89,8 +89,10 @@ struct ev_state {
 	__u64 cookie;
 	__u32 what; /* enum ev_state_what */
 	__u32 seq;  /* EV_SHUT_OUT: end of what was sent, as ev_data.seq counts */
+	__u32 in_seq; /* end of what was received, the FIN counted if it was; unless EV_NO_SEQ */
+	__u32 pad;
 };
-_Static_assert(sizeof(struct ev_state) == 40, "ev_state");
+_Static_assert(sizeof(struct ev_state) == 48, "ev_state");
 
 struct ev_task {
 	struct ev_hdr h;      /* tgid: the process that forked, execs or exits */

@@ -146,7 +146,8 @@ static __always_inline __u32 place_of(struct ev_sock *s, struct sock *sk, bool o
 	return at;
 }
 
-static __always_inline void state_event(__u64 cookie, enum ev_state_what what, __u32 seq, __u8 flags)
+static __always_inline void state_event(__u64 cookie, enum ev_state_what what, __u32 seq, __u32 in_seq,
+					__u8 flags)
 {
 	struct ev_state e = {};
 
@@ -155,6 +156,7 @@ static __always_inline void state_event(__u64 cookie, enum ev_state_what what, _
 	e.cookie = cookie;
 	e.what = what;
 	e.seq = seq;
+	e.in_seq = in_seq;
 	ev_output(&e, sizeof(e), EV_LOST_TASK);
 }
 
@@ -235,7 +237,7 @@ static __always_inline void call_returned(struct call *c, __s64 ret, __u32 slot)
 	switch (c->kind) {
 	case ACCEPT:
 		bpf_map_delete_elem(&places, &cookie);
-		state_event(cookie, EV_OPENED, 0, 0);
+		state_event(cookie, EV_OPENED, 0, 0, EV_NO_SEQ);
 		return;
 	case HEADERS:
 		if (ret > 0) {
@@ -272,8 +274,8 @@ static __always_inline void closing(__u32 fd)
 	if (!sk || BPF_CORE_READ(sk, __sk_common.skc_family) != AF_UNIX || !file_is_last_ref(f))
 		return;
 	if (!bpf_map_delete_elem(&places, &cookie)) {
-		state_event(cookie, EV_SHUT_OUT, 0, EV_NO_SEQ);
-		state_event(cookie, EV_CLOSED, 0, 0);
+		state_event(cookie, EV_SHUT_OUT, 0, 0, EV_NO_SEQ);
+		state_event(cookie, EV_CLOSED, 0, 0, EV_NO_SEQ);
 	}
 }
 
@@ -283,7 +285,7 @@ static __always_inline void shutting(__u32 fd, __u32 how)
 	__u64 cookie = (__u64)sk;
 
 	if (sk && how && BPF_CORE_READ(sk, __sk_common.skc_family) == AF_UNIX && bpf_map_lookup_elem(&places, &cookie))
-		state_event(cookie, EV_SHUT_OUT, 0, EV_NO_SEQ);
+		state_event(cookie, EV_SHUT_OUT, 0, 0, EV_NO_SEQ);
 }
 
 /* What a call is, by its number; kind NONE: none of ours. */
@@ -428,10 +430,11 @@ int BPF_PROG(sys_state, struct sock *sk, int oldstate, int newstate)
 		return 0;
 	if (newstate == TCP_FIN_WAIT1 || newstate == TCP_LAST_ACK) {
 		state_event(cookie, EV_SHUT_OUT, BPF_CORE_READ((struct tcp_sock *)sk, write_seq),
+			    BPF_CORE_READ((struct tcp_sock *)sk, copied_seq),
 			    newstate == TCP_LAST_ACK ? EV_PEER_FIRST : 0);
 	} else if (newstate == TCP_CLOSE) {
 		bpf_map_delete_elem(&places, &cookie);
-		state_event(cookie, EV_CLOSED, 0, 0);
+		state_event(cookie, EV_CLOSED, 0, 0, EV_NO_SEQ);
 	}
 	return 0;
 }

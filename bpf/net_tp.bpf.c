@@ -280,10 +280,12 @@ int BPF_PROG(tp_state, struct sock *sk, int oldstate, int newstate)
 	else
 		return 0;
 	tp = bpf_skc_to_tcp_sock(sk);
-	if (tp)
+	if (tp) {
 		e.seq = tp->write_seq;
+		e.in_seq = tp->copied_seq;
+	}
 	hdr_fill(&e.h, EV_STATE, 0, sizeof(e));
-	e.h.flags = newstate == TCP_LAST_ACK ? EV_PEER_FIRST : 0;
+	e.h.flags = (newstate == TCP_LAST_ACK ? EV_PEER_FIRST : 0) | (tp ? 0 : EV_NO_SEQ);
 	e.cookie = bpf_get_socket_cookie(sk);
 	ev_output(&e, sizeof(e), EV_LOST_TASK);
 	return 0;

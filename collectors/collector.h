@@ -48,7 +48,7 @@ struct channel {
 	int         unit;      /* which package or GPU: physical_package_id, NVML index; -1 for the whole machine */
 	double      idle_w;    /* what it reads with nothing running, if the source knows; negative: unknown */
 	int         estimated; /* 1: a model, not a meter */
-	int         made_when_read; /* 1: no refresh is to be caught; period_us is how often reading it is worth while */
+	int         made_when_read; /* 1: there is no refresh to catch; period_us is how often reading is worth while */
 };
 
 struct raw {

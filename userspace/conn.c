@@ -97,6 +97,7 @@ static struct conn *conn_new(struct conns *cs, const struct ev_sock *s, uint64_t
 		return NULL;
 	}
 	c->sock = *s;
+	c->first_ns = c->last_ns = ts_ns;
 	list_add(cs, c);
 	return c;
 }
@@ -119,6 +120,7 @@ static struct conn *conn_get(struct conns *cs, const struct ev_data *e)
 	c->tgid = e->h.tgid;
 	c->tid = e->h.tid;
 	c->slot = e->h.slot;
+	c->last_ns = e->h.ts_ns;
 	return c;
 }
 
@@ -181,6 +183,7 @@ static void conn_bytes(struct conns *cs, struct conn *c, struct bytes *b, uint32
 	c->started[b->dir] = 1;
 	c->next[b->dir] = seq + b->total;
 	c->bytes[b->dir] += b->total;
+	c->missed[b->dir] += (uint32_t)ahead;
 	cs->ops->bytes(cs->ctx, c, b);
 }
 
@@ -329,6 +332,15 @@ static void conn_closed(struct conns *cs, struct conn *c, uint64_t ts_ns)
 	conn_bury(cs, c);
 }
 
+/* A stream has come so far, by what its end says; nobody is told of what went by unseen. */
+static void passed(struct conn *c, enum conn_dir dir, uint32_t end)
+{
+	if (!c->started[dir] || (int32_t)(end - c->next[dir]) <= 0)
+		return;
+	c->missed[dir] += end - c->next[dir];
+	c->next[dir] = end;
+}
+
 void conns_state(struct conns *cs, const struct ev_state *e)
 {
 	struct conn *c = hash_get(&cs->by_cookie, e->cookie);
@@ -342,15 +354,21 @@ void conns_state(struct conns *cs, const struct ev_state *e)
 	}
 	if (!c || c->closed)
 		return;
+	c->last_ns = e->h.ts_ns;
+	c->ended = 1;
+	if (e->what == EV_SHUT_OUT && e->h.flags & EV_PEER_FIRST)
+		conn_over(cs, c, CONN_EOF, e->h.ts_ns);
+	if (!(e->h.flags & EV_NO_SEQ))
+		passed(c, CONN_IN, e->in_seq - c->eof); /* the FIN has a place too */
 	if (e->what == EV_SHUT_OUT) {
-		if (e->h.flags & EV_PEER_FIRST)
-			conn_over(cs, c, CONN_EOF, e->h.ts_ns);
 		/* Bytes whose event was lost show here, if nothing came after them. */
 		if (!(e->h.flags & EV_NO_SEQ) && !c->shut && c->started[CONN_OUT] &&
 		    (int32_t)(e->seq - c->next[CONN_OUT]) > 0)
 			conn_bytes(cs, c, &b, e->seq);
 		conn_over(cs, c, CONN_SHUT, e->h.ts_ns);
 	} else if (e->what == EV_CLOSED) {
+		if (!(e->h.flags & EV_NO_SEQ) && !c->shut)
+			passed(c, CONN_OUT, e->seq);
 		conn_closed(cs, c, e->h.ts_ns);
 	}
 }

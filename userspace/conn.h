@@ -48,8 +48,11 @@ struct conn {
 	uint32_t next[2];    /* by direction: the place of the next byte in the stream */
 	uint8_t  started[2]; /* next[] is known */
 	uint8_t  eof, shut, closed;
+	uint8_t  ended;      /* it was shut or closed: bytes and what was missed are all that there were */
 	uint8_t  used;       /* since it was the oldest, or made */
-	uint64_t bytes[2];
+	uint64_t bytes[2];   /* that were seen */
+	uint32_t missed[2];  /* that went by unseen, as far as that shows (modulo 2^32) */
+	uint64_t first_ns, last_ns; /* when something was heard of it */
 	void    *user;       /* of the next stage */
 	struct conn *newer, *older;
 };

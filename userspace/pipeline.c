@@ -198,11 +198,34 @@ static void on_conn_over(void *ctx, struct conn *c, enum conn_over what, uint64_
 		http_conn_over(c->user, what, ts_ns);
 }
 
+void pipeline_unread(struct pipeline *p, const struct wire_unread *u)
+{
+	EACH_SINK(p, unread, u);
+}
+
+static void unread(struct pipeline *p, const struct conn *c, enum http_opaque why)
+{
+	int client = why == HTTP_CLIENT; /* this end is */
+	struct wire_unread u = {
+		.start_ns = c->first_ns, .end_ns = c->last_ns, .pid = c->tgid, .slot = c->slot, .why = why,
+		.in = c->ended ? (int64_t)(c->bytes[CONN_IN] + c->missed[CONN_IN]) : -1,
+		.out = c->ended ? (int64_t)(c->bytes[CONN_OUT] + c->missed[CONN_OUT]) : -1,
+	};
+
+	conn_addr(&c->sock, !client, u.client, sizeof(u.client));
+	conn_addr(&c->sock, client, u.server, sizeof(u.server));
+	pipeline_unread(p, &u);
+}
+
 static void on_conn_gone(void *ctx, struct conn *c)
 {
-	if (!c->user)
+	struct http *h = c->user;
+
+	if (!h)
 		return;
-	http_release(c->user);
+	if (h->opaque)
+		unread(ctx, c, h->opaque);
+	http_release(h);
 	hops_conn_gone(&((struct pipeline *)ctx)->hops, c);
 	free(c->user);
 }
@@ -404,6 +427,7 @@ int pipeline_close(struct pipeline *p, const struct run_end *end)
 	struct summary m;
 	int i, err = 0, e;
 
+	conns_release(&p->conns); /* those that are not read have something to say */
 	queries_end(&p->queries, end->end_ns);
 	attrib_advance(&p->attrib, 1);
 	totals_summary(&p->totals, &p->attrib, p->run, end, &m);

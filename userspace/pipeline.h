@@ -50,6 +50,7 @@ void pipeline_ev(struct pipeline *p, const struct ev_hdr *e);
 void pipeline_wire(struct pipeline *p, const struct wire_ev *e);
 void pipeline_activity(struct pipeline *p, const struct activity *a);
 void pipeline_sample(struct pipeline *p, const struct sample *m);
+void pipeline_unread(struct pipeline *p, const struct wire_unread *u);
 void pipeline_gpu(struct pipeline *p, const struct gpu_share *g);
 /* Events were lost: the queries that run now may miss something. */
 void pipeline_lost(struct pipeline *p, uint64_t ts_ns);

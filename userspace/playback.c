@@ -23,6 +23,11 @@ static void on_gpu(void *ctx, const struct gpu_share *g)
 	pipeline_gpu(ctx, g);
 }
 
+static void on_unread(void *ctx, const struct wire_unread *u)
+{
+	pipeline_unread(ctx, u);
+}
+
 static void on_hole(void *ctx)
 {
 	struct pipeline *p = ctx;
@@ -31,7 +36,8 @@ static void on_hole(void *ctx)
 }
 
 static const struct replay_ops ops = {
-	.wire = on_wire, .activity = on_activity, .sample = on_sample, .gpu = on_gpu, .hole = on_hole,
+	.wire = on_wire, .activity = on_activity, .sample = on_sample, .gpu = on_gpu, .unread = on_unread,
+	.hole = on_hole,
 };
 
 int playback(struct replay *r, const struct idle *idle, const struct sink *sink, int nsink, struct idle *ret_floor)

@@ -224,6 +224,21 @@ static int64_t count_or_unknown(int64_t v)
 	return v >= 0 && v < (int64_t)1e15 ? v : -1;
 }
 
+static int play_unread(struct replay *r, const struct rec_unread *u, const struct replay_ops *ops, void *ctx)
+{
+	struct wire_unread to = { .start_ns = u->start_ns, .end_ns = u->end_ns, .pid = u->pid,
+				  .slot = u->r.n, .why = u->why };
+
+	if (u->r.len < sizeof(*u) || u->r.n > r->run.nslot || !u->why || u->why > HTTP_PIPELINED)
+		return -EINVAL;
+	to.in = count_or_unknown(u->in);
+	to.out = count_or_unknown(u->out);
+	CLEAN(to.client, u->client);
+	CLEAN(to.server, u->server);
+	ops->unread(ctx, &to);
+	return 0;
+}
+
 static int play_wire(const struct rec_wire *w, const struct replay_ops *ops, void *ctx)
 {
 	size_t tail = w->r.len - offsetof(struct rec_wire, usage);
@@ -268,6 +283,8 @@ static int play(struct replay *r, const struct rec *h, const struct replay_ops *
 		return play_gpu(r, (const void *)h, ops, ctx);
 	case REC_OPEN:
 		return play_open(r, (const void *)h, ops, ctx);
+	case REC_UNREAD:
+		return play_unread(r, (const void *)h, ops, ctx);
 	default:
 		if (h->type > REC_WIRE + WIRE_OPEN && h->type <= REC_WIRE + WIRE_HOP)
 			return play_wire((const void *)h, ops, ctx);

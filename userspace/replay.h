@@ -29,6 +29,7 @@ struct replay_ops {
 	void (*activity)(void *ctx, const struct activity *a);
 	void (*sample)(void *ctx, const struct sample *m);
 	void (*gpu)(void *ctx, const struct gpu_share *g);
+	void (*unread)(void *ctx, const struct wire_unread *u);
 	/* Records are missing here. */
 	void (*hole)(void *ctx);
 };

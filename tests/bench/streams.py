@@ -191,8 +191,9 @@ def footprint(streams, idle, seconds, reach):
     ring = sum(int(m["memlock"]) for m in maps.values() if m["map_type"] == "27")
     own, rest = peak[0] - peak[1], sum(int(m["memlock"]) for m in maps.values()) - ring
     return [
-        Row("memory at %d streams%s and 10,000 events/s for %d s: the process's peak and its BPF maps, without the ring" %
-            (streams, ", %d idle connections beside" % idle if idle else "", seconds), "<= %d" % reach, "MiB", [(own + rest) / MIB], wrong),
+        Row("memory at %d streams%s and 10,000 events/s for %d s: the process's peak and its BPF maps, "
+            "without the ring" % (streams, ", %d idle connections beside" % idle if idle else "", seconds),
+            "<= %d" % reach, "MiB", [(own + rest) / MIB], wrong),
         Row("of that the process", "", "MiB", [own / MIB], "VmHWM %s, less %s: the ring, as it is mapped twice" %
             (number(peak[0] / MIB), number(peak[1] / MIB))),
         Row("of that BPF maps", "", "MiB", [rest / MIB], "memlock of %d maps" % (len(maps) - 1)),
@@ -208,8 +209,8 @@ def flood(o):
     wait_quiet()
     seconds = 10 if o.quick else 60
     busy, _, _, wrong = one_run(100, 50000, seconds)
-    return [Row("tracer's CPU at 50,000 token events/s in 100 streams for %d s, nothing lost" % seconds, "<= 0.5", "cores",
-                [c / 1e9 for c in busy], wrong)]
+    return [Row("tracer's CPU at 50,000 token events/s in 100 streams for %d s, nothing lost" % seconds, "<= 0.5",
+                "cores", [c / 1e9 for c in busy], wrong)]
 
 
 def forks(o):
@@ -237,7 +238,8 @@ def forks(o):
         t.end()
     m = t.summary
     wrong = "" if m and not m["lost_events"] else "events were LOST: %s" % m
-    return [Row("from the start of ipw-trace to \"attached\", of 64 processes with 2,048 threads", "<= 1", "s", took, how),
+    return [Row("from the start of ipw-trace to \"attached\", of 64 processes with 2,048 threads", "<= 1", "s", took,
+                how),
             Row("queries found of %d, each answered by a process just forked" % queries, "= %d" % queries, "",
                 [m["queries"] if m else 0], wrong or "%d forks and exits a second" % (queries / span))]
 

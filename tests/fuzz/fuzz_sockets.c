@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * What the kernel says of sockets: lines of /proc/net/tcp, tcp6 and unix, each "t" or "u" + the line, and after a line "d"
- * messages of sock_diag. Every socket that comes of it can be looked up, and its other end too.
+ * What the kernel says of sockets: lines of /proc/net/tcp, tcp6 and unix, each "t" or "u" + the line, and after a line
+ * "d" messages of sock_diag. Every socket that comes of it can be looked up, and its other end too.
  */
 #include <stdlib.h>
 #include <string.h>

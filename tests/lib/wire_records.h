@@ -334,6 +334,7 @@ static void emit_state(struct play *y, const struct call *c)
 	e.h.flags = c->what == CALL_SHUT_PEER ? EV_PEER_FIRST : 0;
 	e.cookie = s.cookie;
 	e.seq = y->seq[c->conn][CONN_OUT];
+	e.in_seq = y->seq[c->conn][CONN_IN] + (c->what == CALL_SHUT_PEER);
 	emit_record(y, c, &e, sizeof(e));
 }
 

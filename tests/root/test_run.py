@@ -379,20 +379,30 @@ def names():
 def unread():
     """Connections that are none we read: said once, counted, and the same in the report."""
     first = {"TLS": b"\x16\x03\x01\x00\xf0\x01\x00\x00\xec\x03\x03" + b"k" * 60,
-             "HTTP/2": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0" * 30}
+             "HTTP/2": b"PRI * HTTP/2.0\r\nSM: " + b"\0" * 30}
     with tempdir() as d, Scripted(d) as s:
         path = os.path.join(d, "ipw.data")
         with tracer("-p", s.p.pid, "--json", "-o", path) as t:
-            for data in [*first.values(), first["TLS"]]:
+            stays = socket.create_connection(("127.0.0.1", int(s.address)))
+            stays.sendall(first["TLS"])
+            for data in first.values():
                 with socket.create_connection(("127.0.0.1", int(s.address))) as c:
-                    c.sendall(data)
-                    time.sleep(0.2)
+                    for _ in range(3):
+                        c.sendall(data)
+                        time.sleep(0.1)
             s.ask()
             t.stop()
         check(t.summary["unread_connections"] == {"TLS": 2, "HTTP/2": 1} and len(t.rows) == 1,
               "connections that are not read", t.summary)
         check(t.stderr().count("encrypted (TLS): queries on it are not seen") == 1, "said once", t.stderr())
         check(report(path)[1]["unread_connections"] == t.summary["unread_connections"], "and in the report")
+        for out in (t.stdout(), subprocess.run([TRACE, "report", "-i", path, "--json"], capture_output=True,
+                                               text=True).stdout):
+            seen = [json.loads(x) for x in out.splitlines()]
+            seen = [(c["unread"], c["bytes_in"], c["bytes_out"]) for c in seen if c["type"] == "connection"]
+            check(seen[-1] == ("TLS", None, None) and
+                  sorted(seen[:-1]) == sorted((k, 3 * len(first[k]), 0) for k in first), "each with its bytes", seen)
+        stays.close()
 
 
 def silent():

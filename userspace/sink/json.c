@@ -147,6 +147,30 @@ static void result(struct sink *s, const struct result *r)
 	fflush(s->out);
 }
 
+/* Where the process is the client the other end is read, or is none of the server. */
+static void unread(struct sink *s, const struct wire_unread *u)
+{
+	struct json_out j = { .f = s->out };
+
+	if (u->why == HTTP_CLIENT)
+		return;
+	json_open(&j, NULL, '{');
+	json_str(&j, "type", "connection");
+	json_int(&j, "schema", SCHEMA);
+	json_int(&j, "pid", u->pid);
+	json_str(&j, "client", u->client);
+	json_str(&j, "server", u->server);
+	json_str(&j, "unread", http_why(u->why));
+	json_int(&j, "start_ns", (int64_t)u->start_ns);
+	wall(&j, s, "start_time", u->start_ns);
+	json_num(&j, "duration_ms", (double)(int64_t)(u->end_ns - u->start_ns) / 1e6);
+	json_int_or_null(&j, "bytes_in", u->in);
+	json_int_or_null(&j, "bytes_out", u->out);
+	json_close(&j, '}');
+	json_line(&j);
+	fflush(s->out);
+}
+
 static void books(struct json_out *j, const struct summary *m)
 {
 	int i;
@@ -236,6 +260,7 @@ const struct sink_ops sink_json = {
 	.name    = "json",
 	.doc     = "JSON lines on stdout (--json)",
 	.result  = result,
+	.unread  = unread,
 	.summary = summary,
 	.close   = close_,
 };

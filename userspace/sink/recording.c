@@ -239,6 +239,20 @@ static void gpu(struct sink *s, const struct gpu_share *g)
 		r->slot[i - 1] = g->slot[i];
 }
 
+static void unread(struct sink *s, const struct wire_unread *u)
+{
+	struct rec_unread *r = add(s, REC_UNREAD, u->slot, sizeof(*r));
+
+	r->start_ns = u->start_ns;
+	r->end_ns = u->end_ns;
+	r->in = u->in;
+	r->out = u->out;
+	r->pid = u->pid;
+	r->why = u->why;
+	COPY(r->client, u->client);
+	COPY(r->server, u->server);
+}
+
 static void summary(struct sink *s, const struct summary *m)
 {
 	struct rec_end *r = add(s, REC_END, 0, sizeof(*r));
@@ -271,6 +285,7 @@ const struct sink_ops sink_recording = {
 	.activity   = activity,
 	.sample     = sample,
 	.gpu        = gpu,
+	.unread     = unread,
 	.summary    = summary,
 	.close      = close_,
 };

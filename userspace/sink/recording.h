@@ -52,6 +52,7 @@ enum rec_type {
 	REC_GPU      = 6,
 	REC_END      = 7,
 	REC_OPEN     = 8,
+	REC_UNREAD   = 9,
 	REC_WIRE     = 32, /* + enum wire_kind, but for WIRE_OPEN */
 };
 
@@ -124,6 +125,17 @@ struct rec_open {
 	char     dialect[24], path[128], client[64], server[64], request_id[64], trace_id[40];
 };
 _Static_assert(sizeof(struct rec_open) == 424, "rec_open");
+
+/* A connection that was not read, when it was over. */
+struct rec_unread {
+	struct rec r; /* n: slot */
+	uint64_t start_ns, end_ns;
+	int64_t  in, out; /* bytes; -1: not known */
+	uint32_t pid, why; /* enum http_opaque: 1 TLS, 2 HTTP/2, 3 upgraded, 4 the process is the client, 5 no HTTP,
+			      6 pipelined beyond what is followed */
+	char     client[64], server[64];
+};
+_Static_assert(sizeof(struct rec_unread) == 176, "rec_unread");
 
 /* REC_WIRE + kind. The tail is there for the kinds that have one: a token event is 24 bytes. */
 struct rec_wire {

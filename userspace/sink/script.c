@@ -90,6 +90,15 @@ static void wire(struct sink *s, const struct wire_ev *e)
 	fputc('\n', s->out);
 }
 
+static void unread(struct sink *s, const struct wire_unread *u)
+{
+	char in[24], out[24];
+
+	fprintf(s->out, "%16.6f - unread %s pid %u from %s to %s since %.6f in %s out %s bytes\n",
+		(double)u->end_ns * 1e-9, http_why(u->why), u->pid, u->client, u->server, (double)u->start_ns * 1e-9,
+		count(in, u->in), count(out, u->out));
+}
+
 static void activity(struct sink *s, const struct activity *a)
 {
 	fflush(s->out);
@@ -104,6 +113,7 @@ const struct sink_ops sink_script = {
 	.name     = "script",
 	.doc      = "what crossed the wire, an event a line (ipw-trace script)",
 	.wire     = wire,
+	.unread   = unread,
 	.activity = activity,
 	.close    = close_,
 };

@@ -35,6 +35,7 @@ struct sink_ops {
 	void (*activity)(struct sink *s, const struct activity *a);
 	void (*sample)(struct sink *s, const struct sample *m);
 	void (*gpu)(struct sink *s, const struct gpu_share *g);
+	void (*unread)(struct sink *s, const struct wire_unread *u);
 	/* What came of them. */
 	void (*result)(struct sink *s, const struct result *r);
 	void (*summary)(struct sink *s, const struct summary *m);

@@ -187,6 +187,14 @@ static void result(struct sink *s, const struct result *r)
 	fflush(f);
 }
 
+static void unread(struct sink *s, const struct wire_unread *u)
+{
+	if (s->verbose && u->why != HTTP_CLIENT)
+		fprintf(s->out, "%12s not read: %s, %s > %s, pid %u: %s s, %s bytes in, %s out\n", "", http_why(u->why),
+			u->client, u->server, u->pid, F4((double)(int64_t)(u->end_ns - u->start_ns) / 1e9),
+			F4(u->in < 0 ? NAN : (double)u->in), F4(u->out < 0 ? NAN : (double)u->out));
+}
+
 /* --- summary ------------------------------------------------------------------------------------------------------ */
 
 /* Median of a histogram of ns, in ms. */
@@ -335,6 +343,7 @@ const struct sink_ops sink_text = {
 	.doc        = "lines and a summary on stdout",
 	.state_size = sizeof(struct text),
 	.result     = result,
+	.unread     = unread,
 	.summary    = summary,
 	.close      = close_,
 };

@@ -76,6 +76,15 @@ struct wire_ev {
 	const char *str;
 };
 
+/* A connection that is none we read, when it is over or the run is. */
+struct wire_unread {
+	uint64_t start_ns, end_ns; /* something was first and last heard of it */
+	int64_t  in, out;          /* bytes from and to the peer since then; -1: it goes on, so they are not known */
+	uint32_t pid, slot;
+	uint32_t why;              /* enum http_opaque */
+	char client[64], server[64];
+};
+
 /* --- dialects ----------------------------------------------------------------------------------------------------- */
 
 /* What a path in a dialect's tables leads to. */

@@ -21,7 +21,7 @@
 
 #define QUERY_RUNNING_MAX 65536 /* queries followed at a time; more are counted and not followed */
 #define QUERY_HOPS_MAX    16    /* of one query that are kept; all are counted */
-#define QUERY_HOPS_NS     1000000000ull /* a hop that ends later than this after its query is not waited for */
+#define QUERY_HOPS_NS     3000000000ull /* a hop that ends later than this after its query is not waited for */
 
 enum query_end {
 	QUERY_RUNNING  = 0,

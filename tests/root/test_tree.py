@@ -64,6 +64,20 @@ def children(pid):
         return [int(x) for x in f.read().split()]
 
 
+def listening(port, pids):
+    """Which of the processes hold a socket that listens there."""
+    with open("/proc/net/tcp") as f:
+        lines = [line.split() for line in f][1:]
+    sockets = {"socket:[%s]" % x[9] for x in lines if x[3] == "0A" and x[1].endswith(":%04X" % port)}
+    out = set()
+    for pid in pids:
+        for fd in os.listdir("/proc/%d/fd" % pid):
+            with contextlib.suppress(OSError):
+                if os.readlink("/proc/%d/fd/%s" % (pid, fd)) in sockets:
+                    out.add(pid)
+    return out
+
+
 def members(t):
     return {int(m[0]): m[2] for m in MEMBER.findall(t.stderr())}
 
@@ -91,6 +105,8 @@ def shapes():
                 wait_for(lambda: len(children(p.pid)) == len(below), 10, "no children")
                 roles = dict(zip(children(p.pid), below))
                 roles[p.pid] = "supervisor" if how in ("fork", "reuse") else "front"
+                hold = set(roles) if how == "fork" else {q for q in roles if roles[q] == "front"}
+                wait_for(lambda: listening(port, roles) == hold, 10, "they do not listen as they should")
                 for net in ("tp", "sys"):
                     seen_as("%s, %s" % (how, net), sorted(roles), roles, port, 8, "--net", net, top=p.pid)
                 # both named: one server
@@ -189,8 +205,9 @@ def again():
                 with tracer(*args, "--json", "--follow") as t:
                     ask(port)
                     for round in range(2):
-                        os.kill(children(p.pid)[0], signal.SIGKILL)
-                        subprocess.run(["pkill", "-KILL", "-P", "1", "-f", "prefork.py fork %d " % port])
+                        top = children(p.pid)[0]
+                        for pid in (*children(top), top):
+                            os.kill(pid, signal.SIGKILL)
                         wait_for(lambda: t.stderr().count("it is back") == round + 1, 20, "it is not back")
                         wait_for(lambda: is_up(port), 20, "it is not up")
                         ask(port, 2)

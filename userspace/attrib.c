@@ -152,12 +152,14 @@ void attrib_tokens(struct attrib *a, struct query *q, uint64_t ts_ns, uint32_t n
 void attrib_hop(struct attrib *a, struct query *q)
 {
 	struct attrib_slot *s = &a->slot[q->open.slot];
-	size_t i;
+	size_t i = s->n;
 
 	if (!q->share)
 		return;
-	for (i = 0; s->held[i] != q; i++)
-		;
+	while (i && s->held[i - 1] != q)
+		i--;
+	if (!i--)
+		return;
 	memmove(&s->held[i], &s->held[i + 1], (--s->n - i) * sizeof(struct query *));
 	a->held--;
 	weight_leave(&q->share->weight, &s->weight);

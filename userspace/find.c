@@ -53,21 +53,28 @@ static int has_part(const char *path, const char *unit)
 	return 0;
 }
 
-static int in_cgroup(uint32_t pid, enum find_by by, const char *what)
+int find_cgroup_line(char *line, enum find_by by, const char *what)
 {
-	FILE *f = proc_open(pid, "cgroup");
-	char line[4096], *path;
-	int hit = 0;
+	char *path;
 
 	if (by == FIND_CGROUP && !strncmp(what, CGROUP_ROOT "/", sizeof(CGROUP_ROOT)))
 		what += sizeof(CGROUP_ROOT) - 1;
-	while (f && !hit && fgets(line, sizeof(line), f)) {
-		line[strcspn(line, "\n")] = 0;
-		path = strchr(line, ':');
-		path = path ? strchr(path + 1, ':') : NULL;
-		if (path)
-			hit = by == FIND_UNIT ? has_part(path + 1, what) : is_below(path + 1, what);
-	}
+	line[strcspn(line, "\n")] = 0;
+	path = strchr(line, ':');
+	path = path ? strchr(path + 1, ':') : NULL;
+	if (!path)
+		return 0;
+	return by == FIND_UNIT ? has_part(path + 1, what) : is_below(path + 1, what);
+}
+
+static int in_cgroup(uint32_t pid, enum find_by by, const char *what)
+{
+	FILE *f = proc_open(pid, "cgroup");
+	char line[4096];
+	int hit = 0;
+
+	while (f && !hit && fgets(line, sizeof(line), f))
+		hit = find_cgroup_line(line, by, what);
 	if (f)
 		fclose(f);
 	return hit;
@@ -119,6 +126,9 @@ static int take(uint32_t pid, void *ctx)
 {
 	struct finding *f = ctx;
 
+	/* Of a socket that is opened before its server is there the init system holds an end too. */
+	if (f->by == FIND_PORT && target_is_starter(pid))
+		return 0;
 	if (pid != (uint32_t)getpid() && f->n < TARGET_PIDS_MAX && fits(pid, f))
 		f->pid[f->n++] = pid;
 	return 0;
@@ -154,14 +164,23 @@ int find_processes(enum find_by by, const char *what, uint32_t *ret, int max)
 	return err ? err : n;
 }
 
+struct likeness {
+	const struct target_id *id;
+	int (*is_known)(void *ctx, uint32_t pid);
+	void *ctx;
+};
+
 static int take_like(uint32_t pid, void *ctx)
 {
-	return target_is(pid, ctx) ? (int)pid : 0;
+	const struct likeness *l = ctx;
+
+	return target_is(pid, l->id) && !l->is_known(l->ctx, pid) ? (int)pid : 0;
 }
 
-uint32_t find_like(const struct target_id *id)
+uint32_t find_like(const struct target_id *id, int (*is_known)(void *ctx, uint32_t pid), void *ctx)
 {
-	int pid = each_process(take_like, (void *)id);
+	struct likeness l = { id, is_known, ctx };
+	int pid = each_process(take_like, &l);
 
 	return pid > 0 ? (uint32_t)pid : 0;
 }
@@ -179,7 +198,7 @@ static int take_answerer(uint32_t pid, void *ctx)
 	uint64_t *held = NULL;
 	int n, i, hit = 0;
 
-	n = pid == a->asker ? 0 : sockets_held(pid, &held);
+	n = pid == a->asker || target_is_starter(pid) ? 0 : sockets_held(pid, &held);
 	for (i = 0; i < n && !hit; i++)
 		hit = hash_get(&a->inodes, held[i]) != NULL;
 	free(held);
@@ -195,29 +214,26 @@ static int is_local(const struct ev_sock *s)
 	       !memcmp(s->raddr, ip6, sizeof(ip6)) || !memcmp(s->raddr, mapped, sizeof(mapped));
 }
 
-/* Of TCP the other end, and whoever listens there: it may not have been accepted yet. */
-static void tcp_answers(const struct sockets *s, const struct ev_sock *sock, struct hash *inodes)
+/* Of TCP who listens there: the connection may not have been accepted yet. */
+static void add_listeners(const struct sockets *s, const struct ev_sock *sock, struct hash *inodes)
 {
-	struct sock_one mine = { .ends = *sock };
-	const struct sock_one *o = sockets_other_end(s, &mine);
 	size_t i;
 
-	if (o)
-		(void)hash_put(inodes, o->inode, inodes);
-	for (i = 0; i < s->n && (o || is_local(sock)); i++)
+	for (i = 0; i < s->n; i++)
 		if (s->v[i].listens && s->v[i].ends.family != AF_UNIX && s->v[i].ends.lport == sock->rport)
 			(void)hash_put(inodes, s->v[i].inode, inodes);
 }
 
-/* A unix socket has no name here that the kernel's lists have too: all that the asker is connected to. */
-static void unix_answers(const struct sockets *s, uint32_t asker, struct hash *inodes)
+/* A unix socket has no name here that the kernel's lists have too: all that the asker is connected to, but its log. */
+static void add_unix_peers(const struct sockets *s, uint32_t asker, struct hash *inodes)
 {
 	const struct sock_one *k;
-	uint64_t *held = NULL;
+	uint64_t *held = NULL, std[3];
 	int n = sockets_held(asker, &held), i;
 
+	sockets_stdio(asker, std);
 	for (i = 0; i < n; i++) {
-		k = sockets_get(s, held[i]);
+		k = held[i] == std[0] || held[i] == std[1] || held[i] == std[2] ? NULL : sockets_get(s, held[i]);
 		if (k && k->ends.family == AF_UNIX && k->peer && !sockets_holds(held, n, k->peer))
 			(void)hash_put(inodes, k->peer, inodes);
 	}
@@ -226,16 +242,23 @@ static void unix_answers(const struct sockets *s, uint32_t asker, struct hash *i
 
 uint32_t find_answerer(uint32_t pid, const struct ev_sock *sock)
 {
+	struct sock_one mine = { .ends = *sock };
 	struct answerer a = { .asker = pid };
+	const struct sock_one *other;
 	struct sockets s = { 0 };
 	int found = 0;
 
-	if (!sockets_load(&s, pid)) {
-		if (sock->family == AF_UNIX)
-			unix_answers(&s, pid, &a.inodes);
-		else
-			tcp_answers(&s, sock, &a.inodes);
-		found = a.inodes.used ? each_process(take_answerer, &a) : 0;
+	if (sockets_load(&s, pid))
+		return 0;
+	other = sock->family == AF_UNIX ? NULL : sockets_other_end(&s, &mine);
+	if (sock->family == AF_UNIX)
+		add_unix_peers(&s, pid, &a.inodes);
+	else if (other && other->inode)
+		(void)hash_put(&a.inodes, other->inode, &a);
+	found = a.inodes.used ? each_process(take_answerer, &a) : 0;
+	if (found <= 0 && sock->family != AF_UNIX && (other || is_local(sock))) {
+		add_listeners(&s, sock, &a.inodes);
+		found = each_process(take_answerer, &a);
 	}
 	hash_release(&a.inodes);
 	sockets_release(&s);

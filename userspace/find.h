@@ -22,8 +22,11 @@ enum find_by {
  */
 int find_processes(enum find_by by, const char *what, uint32_t *ret, int max);
 
-/* A process that is like this one was, lowest PID first; 0: there is none. */
-uint32_t find_like(const struct target_id *id);
+/* A line of /proc/PID/cgroup is of this cgroup, or of this unit. */
+int find_cgroup_line(char *line, enum find_by by, const char *what);
+
+/* A process that is like this one was and is not known yet; 0: there is none. */
+uint32_t find_like(const struct target_id *id, int (*is_known)(void *ctx, uint32_t pid), void *ctx);
 
 /* Who holds the other end of a socket of this process, or listens there; 0: nobody that can be seen here. */
 uint32_t find_answerer(uint32_t pid, const struct ev_sock *s);

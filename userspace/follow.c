@@ -16,6 +16,7 @@
 
 #define CHECK_NS  NS_PER_S
 #define CHECK_MAX 64              /* processes that are looked at; more cost more than a lost event does harm */
+#define ASK_AGAIN_NS (2 * NS_PER_S) /* who answers is looked for again, if nobody was found or could be traced */
 #define SPIN_NS   (3 * NS_PER_S)  /* without a query, until one is said to spin */
 #define SPIN      0.2             /* of a CPU: on a busy machine one that spins does not get a whole one */
 
@@ -245,7 +246,7 @@ void follow_asks(struct follow *f, const struct ev_sock *s, uint32_t tgid, uint3
 	if (i == FOLLOW_ASKED_MAX)
 		return;
 	/* Who answered may have been replaced; then he is looked up again. */
-	if (i < f->nasked && (!f->asked[i].pid || follow_slot(f, f->asked[i].pid)))
+	if (i < f->nasked && (follow_slot(f, f->asked[i].pid) || clock_mono_ns() - f->asked[i].when_ns < ASK_AGAIN_NS))
 		return;
 	f->asked[i] = (struct asked_at){ .sock = *s, .tgid = tgid, .slot = slot };
 	f->nasked += i == f->nasked;
@@ -299,37 +300,53 @@ static int any_alive(const struct follow *f, uint32_t slot)
 }
 
 /* As it was found at first: by what was asked for, or the same program under the same parent. */
+static int is_followed(void *ctx, uint32_t pid)
+{
+	return follow_slot(ctx, pid) != 0;
+}
+
 static uint32_t successor(struct follow *f, uint32_t slot)
 {
 	uint32_t pid[EV_SLOTS];
+	int n, i;
 
-	if (f->o->find_by)
-		return find_processes(f->o->find_by, f->o->find, pid, EV_SLOTS) > 0 ? pid[0] : 0;
-	return find_like(&f->root[slot]);
+	if (!f->o->find_by)
+		return find_like(&f->root[slot], is_followed, f);
+	n = find_processes(f->o->find_by, f->o->find, pid, EV_SLOTS);
+	for (i = 0; i < n && i < EV_SLOTS; i++)
+		if (!follow_slot(f, pid[i]))
+			return pid[i];
+	return 0;
+}
+
+/* Traces what came after the server of this slot, if it is there. */
+static void succeed(struct follow *f, uint32_t slot)
+{
+	struct sockets sockets = { 0 };
+	struct tree t = { 0 };
+	uint32_t pid = successor(f, slot);
+
+	if (pid && !tree_find(&t, pid, !f->o->only, &sockets) && !follow_slot(f, t.v[0].pid) &&
+	    !follow_tree(f, t.v[0].pid, slot)) {
+		say("it is back: %u (%s)", t.v[0].pid, t.v[0].comm);
+		f->waiting[slot] = 0;
+	}
+	tree_release(&t);
+	sockets_release(&sockets);
 }
 
 static void check_gone(struct follow *f)
 {
-	uint32_t slot, pid, tgid;
-	struct sockets sockets = { 0 };
-	struct tree t = { 0 };
-	char comm[16];
+	uint32_t slot;
 
 	for (slot = 1; slot < EV_SLOTS && f->o->follow; slot++) {
 		if (!f->root[slot].parent || any_alive(f, slot))
 			continue;
-		if (!f->waiting[slot]++)
+		if (!f->waiting[slot])
 			say("the server is gone: waiting for it to come again");
 		f->waiting[slot] = 1;
-		pid = successor(f, slot);
-		if (!pid || tree_find(&t, pid, !f->o->only, &sockets) || follow_tree(f, t.v[0].pid, slot))
-			continue;
-		(void)target_resolve(t.v[0].pid, &tgid, comm);
-		say("it is back: %u (%s)", t.v[0].pid, comm);
-		f->waiting[slot] = 0;
-		tree_release(&t);
+		succeed(f, slot);
 	}
-	sockets_release(&sockets);
 }
 
 int follow_over(const struct follow *f)

@@ -59,7 +59,7 @@ static int may_be_for(const struct asked *hop, const struct asked *q, const stru
 	if (q == hop || q->tgid != asker->tgid || q->slot != hop->slot)
 		return 0;
 	if (!hop->start_ns)
-		return 1;
+		return !q->nhop;
 	return q->order && q->order < hop->order && q->start_ns <= hop->start_ns;
 }
 
@@ -72,22 +72,28 @@ static struct asked *before(struct asked *a, struct asked *b)
 }
 
 struct choice {
-	struct asked *id, *body, *text, *thread, *any;
-	int n, nthread;
-	int common, next_common; /* words of `text`, and the most of any other */
+	struct asked *id, *body, *thread, *any;
+	int n, nid, nthread;
 };
 
-static void weigh_text(struct choice *c, struct asked *q, const struct asked *hop)
+/* The one with more words in common than any other; NULL if there is none. */
+static struct asked *pick_text(const struct hops *h, const struct asked *hop, const struct conn *asker)
 {
-	int common = words_common(&q->words, &hop->words);
+	struct asked *q, *best = NULL;
+	int common, most = 0, next = 0;
+	size_t i = 0;
 
-	if (common > c->common) {
-		c->next_common = c->common;
-		c->common = common;
-		c->text = q;
-	} else if (common > c->next_common) {
-		c->next_common = common;
+	while ((q = hash_next(&h->by_id, &i))) {
+		common = may_be_for(hop, q, asker) ? words_common(&q->words, &hop->words) : 0;
+		if (common > most) {
+			next = most;
+			most = common;
+			best = q;
+		} else if (common > next) {
+			next = common;
+		}
 	}
+	return most > next ? best : NULL;
 }
 
 static struct asked *pick(const struct hops *h, const struct asked *hop, const struct conn *asker,
@@ -102,24 +108,26 @@ static struct asked *pick(const struct hops *h, const struct asked *hop, const s
 			continue;
 		c.n++;
 		c.any = before(c.any, q);
-		if (same_id(q, hop))
-			c.id = before(c.id, q);
+		if (same_id(q, hop)) {
+			c.nid++;
+			c.id = q;
+		}
 		if (same_body(q, hop))
 			c.body = before(c.body, q);
-		weigh_text(&c, q, hop);
 		if (q->tid == asker->tid && asker->sent_ns >= q->r_ns) {
 			c.nthread++;
 			c.thread = q;
 		}
 	}
-	if (c.n == 1)
+	if (c.n == 1 && hop->start_ns)
 		return *ret_by = HOP_ONLY, c.any;
-	if (c.id)
+	if (c.nid == 1) /* calls of one agent may share a trace */
 		return *ret_by = HOP_ID, c.id;
 	if (c.body)
 		return *ret_by = HOP_BODY, c.body;
-	if (c.common > c.next_common)
-		return *ret_by = HOP_TEXT, c.text;
+	q = c.n ? pick_text(h, hop, asker) : NULL;
+	if (q)
+		return *ret_by = HOP_TEXT, q;
 	if (c.nthread == 1) /* one that reads for all says nothing */
 		return *ret_by = HOP_THREAD, c.thread;
 	return *ret_by = HOP_ORDER, c.any;
@@ -179,6 +187,7 @@ void hops_conn_gone(struct hops *h, const struct conn *c)
 void hops_open(struct hops *h, uint64_t query, const struct conn *c, const struct wire_open *open, uint64_t ts_ns)
 {
 	struct asked *q = calloc(1, sizeof(*q));
+	const struct conn *o;
 	size_t i = 0;
 
 	if (!q || hash_put(&h->by_id, query, q)) {
@@ -192,9 +201,11 @@ void hops_open(struct hops *h, uint64_t query, const struct conn *c, const struc
 		return;
 	/* Of an answer that we came into: of a hop and its query either may say something first. */
 	q->order = ++h->requests;
-	while ((q = hash_next(&h->by_id, &i)))
-		if (!q->start_ns)
+	while ((q = hash_next(&h->by_id, &i))) {
+		o = q->start_ns ? NULL : other_end(h, q->conn);
+		if (o && (q->id == query || o->tgid == c->tgid))
 			resolve(h, q, ts_ns);
+	}
 }
 
 void hops_body(struct hops *h, uint64_t query, const char *p, size_t n)

@@ -12,7 +12,7 @@ const char *http_why(enum http_opaque o)
 		[HTTP_OTHER] = "not HTTP", [HTTP_PIPELINED] = "pipelined beyond what is followed",
 	};
 
-	return why[o];
+	return (unsigned)o < sizeof(why) / sizeof(*why) ? why[o] : NULL;
 }
 
 void http_init(struct http *h, const struct http_ops *ops, void *ctx, struct conn *c)

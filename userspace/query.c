@@ -24,7 +24,7 @@ static const char *const by_names[] = {
 
 const char *query_hop_by(const struct query *hop)
 {
-	return hop->by < sizeof(by_names) / sizeof(*by_names) ? by_names[hop->by] : NULL;
+	return hop->by < sizeof(by_names) / sizeof(*by_names) && by_names[hop->by] ? by_names[hop->by] : "?";
 }
 
 const char *query_end_name(enum query_end e)
@@ -131,22 +131,37 @@ static enum query_end end_of(const struct query *q, enum http_over how)
 /* The query that a hop belongs to in the end; NULL when it is over. */
 static struct query *front_of(const struct queries *qs, struct query *q)
 {
-	while (q && q->parent)
+	int n;
+
+	for (n = 0; q && q->parent && n < QUERY_HOPS_MAX; n++)
 		q = hash_get(&qs->by_id, q->parent);
-	return q;
+	return q && !q->parent ? q : NULL;
+}
+
+/* A hop that is over and has hops of its own leaves them to what it is a hop of. */
+static void leave_hops(struct queries *qs, const struct query *q)
+{
+	struct query *h;
+	size_t i = 0;
+
+	while (q->has_hops && (h = hash_next(&qs->by_id, &i)))
+		if (h->parent == q->id)
+			h->parent = q->parent;
 }
 
 /* A hop that is over, in the order of their starts. What the attribution knows of it stays for inner(). */
 static void keep_hop(struct queries *qs, struct query *front, struct query *hop)
 {
-	struct query **at = front ? &front->hop : NULL;
+	struct query **at = front ? &front->hop : NULL, *h;
 	int n;
 
 	if (front && front->open_hops)
 		front->open_hops--;
-	for (n = 0; at && *at && n < QUERY_HOPS_MAX && (*at)->start_ns <= hop->start_ns; n++)
+	for (n = 0, h = front ? front->hop : NULL; h; h = h->next_hop)
+		n++;
+	while (at && *at && (*at)->start_ns <= hop->start_ns)
 		at = &(*at)->next_hop;
-	if (!front || n == QUERY_HOPS_MAX) {
+	if (!front || n >= QUERY_HOPS_MAX) {
 		qs->ops->hop_gone(qs->ctx, hop);
 		query_free(hop);
 		return;
@@ -164,6 +179,7 @@ static void on_hop(struct queries *qs, struct query *q, const struct wire_ev *e)
 		return;
 	q->parent = parent->id;
 	q->by = e->n;
+	parent->has_hops = 1;
 	front->nhop += 1 + q->nhop;
 	front->open_hops += 1 + q->open_hops;
 	q->open_hops = 0;
@@ -202,7 +218,7 @@ static void take_from_hops(struct queries *qs, struct query *q)
 		fill(&q->usage.completion, h->usage.completion);
 	}
 	for (; h && q->stream == WIRE_WHOLE && !q->inner_f_ns; h = h->next_hop) {
-		if (!h->f_ns || !is_same_work(q, h))
+		if (!h->f_ns || !h->tokens || !is_same_work(q, h))
 			continue;
 		q->inner_f_ns = h->f_ns;
 		q->inner_tokens = h->tokens;
@@ -240,6 +256,7 @@ static void ended(struct queries *qs, struct query *q, uint64_t ts_ns)
 	if (q->parent) {
 		front = front_of(qs, q);
 		hash_del(&qs->by_id, q->id);
+		leave_hops(qs, q);
 		keep_hop(qs, front, q);
 		if (front && front->over_ns && !front->open_hops)
 			finish(qs, front);

@@ -68,6 +68,7 @@ struct query {
 	uint32_t body_bytes;    /* of the request */
 	struct wire_usage usage;
 	uint8_t  failed;        /* an error was said */
+	uint8_t  has_hops;      /* it is, or was, the parent of one */
 	uint32_t by;            /* of a hop: enum wire_hop */
 	uint32_t nhop, open_hops; /* hops that were met; that are not over */
 	struct query *hop, *next_hop; /* those that are over, first to last; the next one of the same query */

@@ -207,7 +207,7 @@ static int play_open(struct replay *r, const struct rec_open *o, const struct re
 	struct wire_open to = { .start_ns = o->start_ns, .pid = o->pid, .slot = o->r.n };
 	struct wire_ev e = { .ts_ns = o->ts_ns, .query = o->query, .kind = WIRE_OPEN, .open = &to };
 
-	if (o->r.len < sizeof(*o) || o->r.n < 1 || o->r.n > r->run.nslot)
+	if (o->r.len < sizeof(*o) || !o->query || o->r.n < 1 || o->r.n > r->run.nslot)
 		return -EINVAL;
 	CLEAN(to.dialect, o->dialect);
 	CLEAN(to.path, o->path);

@@ -132,17 +132,23 @@ static void say_unread(struct session *s)
 	}
 }
 
-static void drain(struct session *s)
+/* Events were lost since this was asked last: whatever runs now may miss some. */
+static void check_lost(struct session *s)
 {
-	uint64_t lost;
+	uint64_t lost = live_lost(s->live) + s->pipeline.conns.dropped;
 
-	(void)live_drain(s->live, on_ev, s);
-	say_unread(s);
-	follow_join(&s->follow, clock_mono_ns());
-	lost = live_lost(s->live) + s->pipeline.conns.dropped;
 	if (lost != s->lost)
 		pipeline_lost(&s->pipeline, clock_mono_ns());
 	s->lost = lost;
+}
+
+static void drain(struct session *s)
+{
+	check_lost(s); /* first, as the end of a query may be among what waits */
+	(void)live_drain(s->live, on_ev, s);
+	say_unread(s);
+	follow_join(&s->follow, clock_mono_ns());
+	check_lost(s);
 }
 
 static void say_silent(struct session *s)

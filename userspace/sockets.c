@@ -283,7 +283,8 @@ int sockets_load(struct sockets *s, uint32_t pid)
 		err = load_table(s, pid, "unix", sockets_unix_line);
 	sockets_sort(s);
 	load_peers(s, pid);
-	s->netns = netns;
+	err = err == -E2BIG ? 0 : err; /* those that there is room for */
+	s->netns = err || !s->n ? 0 : netns;
 	return err;
 }
 
@@ -329,6 +330,21 @@ int sockets_held(uint32_t pid, uint64_t **ret)
 		qsort(ino, (size_t)n, sizeof(*ino), by_value);
 	*ret = ino;
 	return n;
+}
+
+void sockets_stdio(uint32_t pid, uint64_t ret[3])
+{
+	char path[64], link[64];
+	unsigned long long val;
+	ssize_t n;
+	int fd;
+
+	for (fd = 0; fd < 3; fd++) {
+		snprintf(path, sizeof(path), "/proc/%u/fd/%d", pid, fd);
+		n = readlink(path, link, sizeof(link) - 1);
+		link[n > 0 ? n : 0] = 0;
+		ret[fd] = sscanf(link, "socket:[%llu]", &val) == 1 ? val : 0;
+	}
 }
 
 int sockets_holds(const uint64_t *held, int n, uint64_t inode)

@@ -40,6 +40,8 @@ const struct sock_one *sockets_other_end(const struct sockets *s, const struct s
 
 /* Inodes of the sockets that a process holds, sorted; free() them. Returns how many, or -errno. */
 int  sockets_held(uint32_t pid, uint64_t **ret);
+/* Those that are its standard input, output and error, by which it talks to who started it or logs; 0: it is none. */
+void sockets_stdio(uint32_t pid, uint64_t ret[3]);
 int  sockets_holds(const uint64_t *held, int n, uint64_t inode);
 
 /*

@@ -72,9 +72,16 @@ int target_descendants(uint32_t tgid, uint32_t *ret, int max)
 }
 
 /* Of /proc/PID/stat, behind the name in parentheses, which may hold anything. */
+int target_stat(const char *buf, uint32_t *ret_parent, uint32_t *ret_flags)
+{
+	const char *p = strrchr(buf, ')');
+
+	return p && sscanf(p, ") %*c %u %*d %*d %*d %*d %u", ret_parent, ret_flags) == 2;
+}
+
 static int stat_fields(uint32_t pid, uint32_t *ret_parent, uint32_t *ret_flags)
 {
-	char path[64], buf[1024], *p;
+	char path[64], buf[1024];
 	size_t n;
 	FILE *f;
 
@@ -85,8 +92,7 @@ static int stat_fields(uint32_t pid, uint32_t *ret_parent, uint32_t *ret_flags)
 	n = fread(buf, 1, sizeof(buf) - 1, f);
 	fclose(f);
 	buf[n] = 0;
-	p = strrchr(buf, ')');
-	return p && sscanf(p, ") %*c %u %*d %*d %*d %*d %u", ret_parent, ret_flags) == 2;
+	return target_stat(buf, ret_parent, ret_flags);
 }
 
 uint32_t target_parent(uint32_t pid)
@@ -113,7 +119,7 @@ static size_t command_line(uint32_t pid, char *buf, size_t size)
 }
 
 /* The word with the script that an interpreter runs: "-m name" gives the name. Without one it is the program. */
-static const char *script_of(const char *buf, size_t n)
+const char *target_script(const char *buf, size_t n)
 {
 	const char *p = buf, *name = strrchr(buf, '/');
 	int i, interpreter = 0;
@@ -157,7 +163,7 @@ void target_identify(uint32_t pid, struct target_id *ret)
 		ret->ino = st.st_ino;
 	}
 	n = command_line(pid, words, sizeof(words));
-	snprintf(ret->script, sizeof(ret->script), "%s", n ? script_of(words, n) : "");
+	snprintf(ret->script, sizeof(ret->script), "%s", n ? target_script(words, n) : "");
 	cgroup_of(pid, ret->cgroup, sizeof(ret->cgroup));
 }
 
@@ -196,4 +202,30 @@ const char *target_same_program(uint32_t pid, uint32_t parent)
 		if (strstr(words + i, "multiprocessing"))
 			return "it is a child of Python's multiprocessing";
 	return same_program(&a, &b) ? "both run the same program" : NULL;
+}
+
+/*
+ * What starts servers and is none: what they start belongs together no more than all that a machine runs. By the name
+ * that the kernel has of it, which is 15 bytes.
+ */
+static const char *const starters[] = {
+	"systemd", "init", "tini", "dumb-init", "docker-init", "catatonit", "containerd", "containerd-shim", "conmon",
+	"dockerd", "podman", "runc", "crun", "s6-svscan", "s6-supervise", "runsv", "runsvdir", "supervisord", "sshd",
+	"sshd-session", "login", "su", "sudo", "doas", "tmux: server", "tmux", "screen", "slurmstepd", "bash", "sh",
+	"dash", "zsh", "fish", "ksh", "tcsh", "csh", "busybox", "xterm", "cron", "crond", "atd", "make", "gdb",
+	"strace", "perf", "timeout", "nohup", "script",
+};
+
+int target_is_starter(uint32_t pid)
+{
+	char comm[16];
+	uint32_t tgid;
+	size_t i;
+
+	if (pid <= 1 || target_resolve(pid, &tgid, comm))
+		return 1;
+	for (i = 0; i < sizeof(starters) / sizeof(*starters); i++)
+		if (!strcmp(comm, starters[i]))
+			return 1;
+	return 0;
 }

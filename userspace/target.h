@@ -38,4 +38,14 @@ uint32_t target_parent(uint32_t pid);
  */
 const char *target_same_program(uint32_t pid, uint32_t parent);
 
+/*
+ * It starts servers and is none: an init system, a shell, a container's runtime. It may hold sockets of theirs, too.
+ * Also when there is no such process.
+ */
+int target_is_starter(uint32_t pid);
+
+/* The readers of what /proc says: of stat; of a command line, whose words end with NUL (see target_id.script). */
+int  target_stat(const char *buf, uint32_t *ret_parent, uint32_t *ret_flags);
+const char *target_script(const char *buf, size_t n);
+
 #endif

@@ -48,32 +48,6 @@ const char *tree_computes(uint32_t pid)
 
 /* --- the way up --------------------------------------------------------------------------------------------------- */
 
-/*
- * What starts servers and is none: what they start belongs together no more than all that a machine runs. By the name
- * that the kernel has of it, which is 15 bytes.
- */
-static const char *const starters[] = {
-	"systemd", "init", "tini", "dumb-init", "docker-init", "catatonit", "containerd", "containerd-shim", "conmon",
-	"dockerd", "podman", "runc", "crun", "s6-svscan", "s6-supervise", "runsv", "runsvdir", "supervisord", "sshd",
-	"sshd-session", "login", "su", "sudo", "doas", "tmux: server", "tmux", "screen", "slurmstepd", "bash", "sh",
-	"dash", "zsh", "fish", "ksh", "tcsh", "csh", "busybox", "xterm", "cron", "crond", "atd", "make", "gdb",
-	"strace", "perf", "timeout", "nohup", "script",
-};
-
-static int is_starter(uint32_t pid)
-{
-	char comm[16];
-	uint32_t tgid;
-	size_t i;
-
-	if (pid <= 1 || target_resolve(pid, &tgid, comm))
-		return 1;
-	for (i = 0; i < sizeof(starters) / sizeof(*starters); i++)
-		if (!strcmp(comm, starters[i]))
-			return 1;
-	return 0;
-}
-
 /* The tracer was started from below it. */
 static int is_above_us(uint32_t pid)
 {
@@ -85,15 +59,31 @@ static int is_above_us(uint32_t pid)
 	return 0;
 }
 
-/* Sockets of several processes: inode -> PID of one that holds it. */
+/* Sockets of several processes, less those by which they talk to who started them: inode -> PID of a holder. */
 static void add_held(struct hash *h, uint32_t pid)
 {
-	uint64_t *held = NULL;
+	uint64_t *held = NULL, std[3];
 	int n = sockets_held(pid, &held), i;
 
+	sockets_stdio(pid, std);
 	for (i = 0; i < n; i++)
-		(void)hash_put(h, held[i], (void *)(uintptr_t)pid);
+		if (held[i] != std[0] && held[i] != std[1] && held[i] != std[2])
+			(void)hash_put(h, held[i], (void *)(uintptr_t)pid);
 	free(held);
+}
+
+/* Whoever listens asks nothing of its own accord: the other one is its client, and a client is none of a server. */
+static int is_listening(const struct hash *held, const struct sockets *s, uint16_t port)
+{
+	const struct sock_one *k;
+	size_t i;
+
+	for (i = 0; i < held->cap; i++) {
+		k = held->slots[i].val ? sockets_get(s, held->slots[i].key) : NULL;
+		if (k && k->listens && k->ends.family != AF_UNIX && k->ends.lport == port)
+			return 1;
+	}
+	return 0;
 }
 
 /* What the two sets of processes have to do with each other by sockets. */
@@ -111,7 +101,9 @@ static int talk(const struct hash *below, const struct hash *beside, const struc
 		o = sockets_other_end(s, k);
 		if (k->listens && hash_get(beside, k->inode))
 			return snprintf(why, size, "both hold the listening socket %s", k->name);
-		if (o && hash_get(beside, o->inode))
+		if (!o || (k->ends.family != AF_UNIX && !is_listening(beside, s, o->ends.lport)))
+			continue;
+		if (hash_get(beside, o->inode))
 			return snprintf(why, size, "%u talks to %u over a %s socket", (uint32_t)(uintptr_t)h->val,
 					(uint32_t)(uintptr_t)hash_get(beside, o->inode),
 					k->ends.family == AF_UNIX ? "unix" : "TCP");
@@ -190,7 +182,7 @@ static uint32_t climb_from(uint32_t pid, const struct sockets *s, char *up, size
 
 	for (;;) {
 		parent = target_parent(pid);
-		if (is_starter(parent) || is_above_us(parent) || !is_one_with(pid, parent, s, why, sizeof(why)))
+		if (target_is_starter(parent) || is_above_us(parent) || !is_one_with(pid, parent, s, why, sizeof(why)))
 			return pid;
 		snprintf(up, size, "%s", why);
 		pid = parent;
@@ -284,8 +276,8 @@ static void set_role(struct tree *t, struct member *m, const struct listening *l
 		snprintf(m->why, sizeof(m->why), "computes with %s%s%.64s", lib, l->n ? ", listens on " : "",
 			 l->text);
 	} else if (l->n) {
-		m->role = ROLE_FRONT;
-		snprintf(m->why, sizeof(m->why), "listens on %s", l->text);
+		m->role = ROLE_HELPER;
+		snprintf(m->why, sizeof(m->why), "listens on %.80s, behind one that listens too", l->text);
 	} else if (started) {
 		m->role = ROLE_SUPERVISOR;
 		snprintf(m->why, sizeof(m->why), "listens on nothing, has started %d", started);
@@ -364,7 +356,7 @@ int tree_find(struct tree *t, uint32_t pid, int climb, struct sockets *s)
 	int err = sockets_load(s, pid);
 
 	*t = (struct tree){ 0 };
-	if (err)
+	if (err && err != -EACCES && err != -EPERM) /* who may not see sockets is told so when it comes to tracing */
 		return err;
 	err = fill(t, climb ? climb_from(pid, s, t->up, sizeof(t->up)) : pid);
 	return err ? err : set_roles(t, s);

@@ -15,7 +15,7 @@ enum role {
 	ROLE_FRONT,      /* listens */
 	ROLE_ENGINE,     /* computes */
 	ROLE_SUPERVISOR, /* has started others, and does neither */
-	ROLE_HELPER,     /* none of these */
+	ROLE_HELPER,     /* none of these; it may listen for one above it */
 };
 
 struct member {

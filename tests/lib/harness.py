@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -169,6 +170,14 @@ def tracer(*args, **kw):
     finally:
         if t.p.poll() is None:
             t.stop()
+
+
+MEMBER = re.compile(r"^  +(\d+) +(\S.*?) +(server|front|engine|supervisor|helper)  +(.*)$", re.M)
+
+
+def members(t):
+    """What the tracer said of the server's processes: PID -> role. Of a single one it says nothing."""
+    return {int(m[0]): m[2] for m in MEMBER.findall(t.stderr())}
 
 
 def report(path, *args):

@@ -81,14 +81,14 @@ def one(kind, by, net="tp", unix=False, same=False, hops=1):
               [h["by"] for r in t.rows for h in r["hops"]])
         for r in t.rows:
             for h in r["hops"]:
-                if not (r["start_ns"] <= h["start_ns"] and h["completion_tokens"] == r["completion_tokens"] == TOKENS and
-                        h["end"] == "complete" and h["pid"] != p.pid):
+                right = h["completion_tokens"] == r["completion_tokens"] == TOKENS and h["end"] == "complete"
+                if not right or r["start_ns"] > h["start_ns"] or h["pid"] == p.pid:
                     check(False, "%s: hops lie in their queries" % what, (r, h))
         if whole:
             check(all(r["ttft_ms"] is None and r["decode_j"] is not None and r["prefill_j"] is not None
                       for r in t.rows), "%s: phases from the hop that streams" % what, t.rows[0])
-            share = [r["prefill_j"] / r["energy_j"] for r in t.rows if r["energy_j"]]
-            check(all(0 < x < 0.9 for x in share), "%s: both phases cost something" % what, share)
+            prefill, energy = (sum(r[k] for r in t.rows) for k in ("prefill_j", "energy_j"))
+            check(0 < prefill < energy, "%s: both phases cost something" % what, (prefill, energy))
         s = t.summary
         check(s["queries"] == N and s["hops"] == N * hops and s["completion_tokens"] == N * TOKENS and balanced(s) and
               s["lost_events"] == 0, "%s: the summary counts them once" % what, s)

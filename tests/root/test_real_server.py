@@ -24,13 +24,19 @@ def with_ids(rows, seed):
     return rows
 
 
+def unsaid(row):
+    """The server left a count out: it does, in some dialects, when the first token ends the answer."""
+    return not {"prompt_tokens", "completion_tokens"} <= set(row.get("usage", {}))
+
+
 def counts(t, pairs, n, before, after, what):
     check(len(t.rows) == n and len(pairs) == n, "%s: every query once" % what, (len(t.rows), len(pairs), n))
     check(all(o["end"] == "complete" for o, _ in pairs), "%s: all complete" % what, [o["end"] for o, _ in pairs])
     for ours, key in (("prompt_tokens", "prompt_tokens"), ("completion_tokens", "completion_tokens")):
-        wrong = [(o["id"], o[ours], c["usage"][key]) for o, c in pairs if o[ours] != c["usage"][key]]
+        wrong = [(o["id"], o[ours], c["usage"][key]) for o, c in pairs
+                 if c.get("usage", {}).get(key, o[ours]) != o[ours]]
         check(not wrong, "%s: %s as the server's usage" % (what, ours), wrong)
-    if before:
+    if before and not any(unsaid(c) for _, c in pairs):
         made = after["tokens_predicted_total"] - before["tokens_predicted_total"]
         check(sum(o["completion_tokens"] for o in t.rows) == made, "%s: completion tokens as /metrics" % what, made)
         read = after["prompt_tokens_total"] - before["prompt_tokens_total"]
@@ -135,7 +141,8 @@ def dialects(net):
             sane(t, what)
             check(all(o["dialect"] == dialect for o in t.rows), "%s: its dialect" % what)
             check(sum(o["stream"] for o in t.rows) == 5, "%s: five are streamed" % what)
-            check(all("estimated_tokens" not in o["flags"] for o in t.rows), "%s: nothing is estimated" % what)
+            check(all(("estimated_tokens" in o["flags"]) == unsaid(c) for o, c in pairs),
+                  "%s: nothing is estimated that the server says" % what)
             check(max(o["concurrency_mean"] for o in t.rows) > 1.2, "%s: they did overlap" % what)
 
 

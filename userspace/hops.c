@@ -59,7 +59,7 @@ static int may_be_for(const struct asked *hop, const struct asked *q, const stru
 	if (q == hop || q->tgid != asker->tgid || q->slot != hop->slot)
 		return 0;
 	if (!hop->start_ns)
-		return !q->nhop;
+		return 1;
 	return q->order && q->order < hop->order && q->start_ns <= hop->start_ns;
 }
 

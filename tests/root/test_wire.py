@@ -170,7 +170,8 @@ def script(path):
         if rest.startswith("open "):
             client[q] = re.search(r" from (\S+)", rest).group(1)
             out.setdefault(client[q], []).append(lines.setdefault(q, []))
-        lines[q].append(plain(rest))
+        if q != "-":  # of a connection, not of a query
+            lines[q].append(plain(rest))
     return out
 
 

@@ -299,12 +299,12 @@ static int any_alive(const struct follow *f, uint32_t slot)
 	return 0;
 }
 
-/* As it was found at first: by what was asked for, or the same program under the same parent. */
 static int is_followed(void *ctx, uint32_t pid)
 {
 	return follow_slot(ctx, pid) != 0;
 }
 
+/* As it was found at first: by what was asked for, or the same program under the same parent. */
 static uint32_t successor(struct follow *f, uint32_t slot)
 {
 	uint32_t pid[EV_SLOTS];

@@ -17,16 +17,6 @@ static const char *const flag_names[] = {
 	"idle_unknown", "meter_gap", "gpu_unsplit", "early_split", NULL,
 };
 
-static const char *const by_names[] = {
-	[HOP_ONLY] = "only", [HOP_ID] = "id", [HOP_BODY] = "body", [HOP_TEXT] = "text",
-	[HOP_THREAD] = "thread", [HOP_ORDER] = "order",
-};
-
-const char *query_hop_by(const struct query *hop)
-{
-	return hop->by < sizeof(by_names) / sizeof(*by_names) && by_names[hop->by] ? by_names[hop->by] : "?";
-}
-
 const char *query_end_name(enum query_end e)
 {
 	return end_names[e];

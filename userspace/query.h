@@ -123,7 +123,6 @@ uint64_t query_first_ns(const struct query *q);
 double  query_prompt_work(const struct query *q);
 
 const char *query_end_name(enum query_end e);
-const char *query_hop_by(const struct query *hop);
 /* Name of flag bit 1 << i, NULL behind the last. */
 const char *query_flag_name(int i);
 

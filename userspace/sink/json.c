@@ -119,7 +119,7 @@ static void hops(struct json_out *j, const struct query *q)
 		json_int(j, "pid", h->open.pid);
 		json_str(j, "client", h->open.client);
 		json_str(j, "server", h->open.server);
-		json_str(j, "by", query_hop_by(h));
+		json_str(j, "by", wire_hop_name(h->by));
 		json_str(j, "request_id", h->open.request_id);
 		json_str(j, "dialect", h->open.dialect);
 		json_str(j, "path", h->open.path);

@@ -39,7 +39,6 @@ static void print_usage(FILE *f, const struct wire_usage *u)
 static void print_detail(FILE *f, const struct wire_ev *e)
 {
 	static const char *const how[] = { "?", "done", "cancel", "cut", "lost" };
-	static const char *const by[] = { "?", "only", "id", "body", "text", "thread", "order" };
 
 	switch (e->kind) {
 	case WIRE_OPEN:
@@ -65,7 +64,7 @@ static void print_detail(FILE *f, const struct wire_ev *e)
 		fprintf(f, "%s%s", e->n & WIRE_TRUNCATED ? " truncated" : "", e->n & WIRE_LOST ? " lost" : "");
 		break;
 	case WIRE_HOP:
-		fprintf(f, " of q%" PRIu64 " by %s", e->parent, by[e->n < sizeof(by) / sizeof(*by) ? e->n : 0]);
+		fprintf(f, " of q%" PRIu64 " by %s", e->parent, wire_hop_name(e->n));
 		break;
 	case WIRE_OVER:
 		fprintf(f, " %s", how[e->n < sizeof(how) / sizeof(*how) ? e->n : 0]);

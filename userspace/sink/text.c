@@ -144,7 +144,7 @@ static void hop_lines(struct sink *s, const struct query *q)
 
 	for (h = q->hop; h; h = h->next_hop) {
 		fprintf(f, "%12s hop to pid %u, %s %s > %s, by %s: ", "", h->open.pid, h->open.dialect, h->open.client,
-			h->open.server, query_hop_by(h));
+			h->open.server, wire_hop_name(h->by));
 		if (h->start_ns && q->start_ns)
 			fprintf(f, "+%s ms, ", F4((double)(int64_t)(h->start_ns - q->start_ns) / 1e6));
 		fprintf(f, "TTFT %s ms, %s s, %lld tokens, %s\n", F4(query_ttft_ms(h)), F4(query_duration_ms(h) / 1e3),

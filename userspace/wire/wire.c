@@ -115,6 +115,16 @@ void wire_twin(struct wire *w, uint64_t ts_ns)
 	w->emit(w->ctx, &e);
 }
 
+const char *wire_hop_name(uint32_t by)
+{
+	static const char *const names[] = {
+		[HOP_ONLY] = "only", [HOP_ID] = "id", [HOP_BODY] = "body", [HOP_TEXT] = "text",
+		[HOP_THREAD] = "thread", [HOP_ORDER] = "order",
+	};
+
+	return by < sizeof(names) / sizeof(*names) && names[by] ? names[by] : "?";
+}
+
 /* --- the calls ---------------------------------------------------------------------------------------------------- */
 
 void wire_begin(struct wire *w, const struct wire_ops *ops, const struct wire_open *open, uint64_t ts_ns)

@@ -42,6 +42,9 @@ enum wire_hop {
 	HOP_ORDER  = 6, /* of those without a hop the one that had waited for longest: a guess */
 };
 
+/* "only", "id", ...; "?" for a number that is none of them. */
+const char *wire_hop_name(uint32_t by);
+
 enum wire_trouble {
 	WIRE_TRUNCATED = 1 << 0, /* part of the stream was not copied, or its framing was lost: counts may be short */
 	WIRE_LOST      = 1 << 1, /* events of this connection were lost in the ring */

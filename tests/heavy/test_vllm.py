@@ -10,7 +10,7 @@ import sys
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "../lib"))
 from harness import check, done, free_port, load, tempdir, tracer  # noqa: E402
-from servers import Case, check_server, counters, python_of, server  # noqa: E402
+from heavy import Case, check_server, counters, python_of, server  # noqa: E402
 
 LONE = 15            # queries alone on the server
 TIME_TOLERANCE = 15  # ms, between medians; they are 1 to 3 apart on an idle machine

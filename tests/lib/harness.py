@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """What the tests that run the tracer on real processes share."""
 import contextlib
+import http.client
 import json
 import os
 import re
@@ -10,6 +11,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import urllib.request
 
@@ -120,6 +122,21 @@ def load(port, *args):
     p = subprocess.run([PYTHON, os.path.join(ROOT, "scripts/load"), "http://127.0.0.1:%d" % port, *map(str, args)],
                        stdout=subprocess.PIPE, check=True, text=True)
     return [json.loads(line) for line in p.stdout.splitlines()]
+
+
+def ask(port, n=1):
+    """n short streamed queries at a time, to a server of which no more is to be known than that it answered."""
+    def one():
+        c = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+        c.request("POST", "/v1/chat/completions", json.dumps(
+            {"messages": [{"role": "user", "content": "hi"}], "max_tokens": 4, "stream": True}))
+        c.getresponse().read()
+        c.close()
+    threads = [threading.Thread(target=one) for _ in range(n)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
 
 
 class Tracer:

@@ -12,9 +12,8 @@ import threading
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../lib"))
-from harness import (BUILD, PYTHON, TRACE, balanced, check, done, free_port, report, tempdir, tracer,  # noqa: E402
+from harness import (BUILD, PYTHON, TRACE, ask, balanced, check, done, free_port, report, tempdir, tracer,  # noqa: E402
                      wait_for)
-import http.client  # noqa: E402
 import socket  # noqa: E402
 
 SCRIPTED = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../lib/scripted.py")
@@ -56,19 +55,6 @@ class Powercap:
     def __exit__(self, *a):
         self.stopped.set()
         self.thread.join()
-
-
-def ask(port, n=1):
-    def one():
-        c = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-        c.request("POST", "/v1/chat/completions", json.dumps({"messages": [], "stream": True}))
-        c.getresponse().read()
-        c.close()
-    threads = [threading.Thread(target=one) for _ in range(n)]
-    for t in threads:
-        t.start()
-    for t in threads:
-        t.join()
 
 
 def busy_server(d):

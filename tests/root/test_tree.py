@@ -10,14 +10,14 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../lib"))
-from harness import (PYTHON, ROOT, TRACE, check, done, free_port, members, stop, tempdir, tracer,  # noqa: E402
+from harness import (PYTHON, ROOT, TRACE, ask, check, done, free_port, members, stop, tempdir, tracer,  # noqa: E402
                      wait_for)
 
 LIB = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../lib")
+SOCKETS = os.path.join(LIB, "../servers/sockets.py")
 
 
 def script(d, delay=0.01):
@@ -35,7 +35,7 @@ def is_up(port):
 @contextlib.contextmanager
 def server(port, *argv):
     """In a session of its own, so that all of it can be ended."""
-    p = subprocess.Popen([str(a) for a in argv], start_new_session=True)
+    p = subprocess.Popen([str(a) for a in argv], start_new_session=True, stdout=subprocess.DEVNULL)
     try:
         wait_for(lambda: is_up(port), 60, "the server is not up")
         yield p
@@ -43,20 +43,6 @@ def server(port, *argv):
         with contextlib.suppress(ProcessLookupError):
             os.killpg(p.pid, signal.SIGKILL)
         stop(p)
-
-
-def ask(port, n=1, path="/v1/chat/completions"):
-    def one():
-        c = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-        c.request("POST", path, json.dumps({"messages": [{"role": "user", "content": "hi"}], "max_tokens": 4,
-                                            "prompt": "hi", "stream": True}))
-        c.getresponse().read()
-        c.close()
-    threads = [threading.Thread(target=one) for _ in range(n)]
-    for t in threads:
-        t.start()
-    for t in threads:
-        t.join()
 
 
 def children(pid):
@@ -94,14 +80,14 @@ def seen_as(what, pids, roles, port, n, *args, top=None):
 
 def shapes():
     with tempdir() as d:
-        for how, below in (("fork", ["front", "front"]), ("pass", ["helper"]), ("pair", ["helper"]),
-                           ("reuse", ["front", "front"])):
+        for how, below in (("prefork", ["front", "front"]), ("handed", ["helper"]), ("pair", ["helper"]),
+                           ("reuseport", ["front", "front"])):
             port = free_port()
-            with server(port, PYTHON, LIB + "/prefork.py", how, port, script(d)) as p:
+            with server(port, PYTHON, SOCKETS, how, script(d), port) as p:
                 wait_for(lambda: len(children(p.pid)) == len(below), 10, "no children")
                 roles = dict(zip(children(p.pid), below))
-                roles[p.pid] = "supervisor" if how in ("fork", "reuse") else "front"
-                hold = set(roles) if how == "fork" else {q for q in roles if roles[q] == "front"}
+                roles[p.pid] = "supervisor" if how in ("prefork", "reuseport") else "front"
+                hold = set(roles) if how == "prefork" else {q for q in roles if roles[q] == "front"}
                 wait_for(lambda: listening(port, roles) == hold, 10, "they do not listen as they should")
                 for net in ("tp", "sys"):
                     seen_as("%s, %s" % (how, net), sorted(roles), roles, port, 8, "--net", net, top=p.pid)
@@ -116,7 +102,7 @@ def shapes():
 def only():
     with tempdir() as d:
         port = free_port()
-        with server(port, PYTHON, LIB + "/prefork.py", "pair", port, script(d)) as p:
+        with server(port, PYTHON, SOCKETS, "pair", script(d), port) as p:
             child = children(p.pid)[0]
             with tracer("-p", child, "--json", "--only") as t:
                 ask(port, 2)
@@ -128,7 +114,7 @@ def not_above():
     """What starts a server is none of it: a shell, and we ourselves."""
     with tempdir() as d:
         port = free_port()
-        with server(port, "bash", "-c", "%s %s/prefork.py fork %d %s & wait" % (PYTHON, LIB, port, script(d))) as p:
+        with server(port, "bash", "-c", "%s %s prefork %s %d & wait" % (PYTHON, SOCKETS, script(d), port)) as p:
             top = children(p.pid)[0]
             wait_for(lambda: len(children(top)) == 2, 10, "no children")
             worker = children(top)[0]
@@ -197,7 +183,7 @@ def again():
     with tempdir() as d:
         for by in ("pid", "port"):
             port = free_port()
-            command = "while :; do %s %s/prefork.py fork %d %s; done" % (PYTHON, LIB, port, script(d))
+            command = "while :; do %s %s prefork %s %d; done" % (PYTHON, SOCKETS, script(d), port)
             with server(port, "bash", "-c", command) as p:
                 top = children(p.pid)[0]
                 args = ("-p", top) if by == "pid" else ("--port", port)
@@ -220,7 +206,7 @@ def again():
 def spinning():
     with tempdir() as d:
         port = free_port()
-        with server(port, PYTHON, LIB + "/prefork.py", "spin", port, script(d)) as p:
+        with server(port, PYTHON, SOCKETS, "spin", script(d), port) as p:
             child = children(p.pid)[0]
             with tracer("-p", p.pid, "--json") as t:
                 said = re.compile(r"^ipw-trace: %d \(\S+\) takes \d\.\d\d of a CPU while no query runs" % child, re.M)
@@ -236,7 +222,7 @@ def storm():
     """Processes that come and go by the thousand, and those among them that serve."""
     with tempdir() as d:
         port = free_port()
-        with server(port, PYTHON, LIB + "/prefork.py", "pair", port, script(d)) as p:
+        with server(port, PYTHON, SOCKETS, "pair", script(d), port) as p:
             with tracer("-p", p.pid, "--json", "--duration", 60) as t:
                 code = "import os\nfor _ in range(3000):\n p = os.fork()\n if not p: os._exit(0)\n os.waitpid(p, 0)"
                 storms = [subprocess.Popen([PYTHON, "-c", code]) for _ in range(2)]

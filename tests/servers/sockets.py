@@ -5,18 +5,23 @@
 Usage: sockets.py WAY SCRIPT.json ADDRESS...
 many: one process, all addresses, "[::]:port" being of both families. prefork: two children accept from the sockets of
 their parent. reuseport: two children have sockets of their own on one port. handed: the parent accepts, and hands each
-connection to its child, over a unix socket.
+connection to its child, over a unix socket. pair: beside the one that answers another program, on a socket pair, as an
+engine is behind its front. spin: the same, and it polls without sleeping.
 Prints "ready", and the PIDs of its children.
 """
 import json
 import os
 import signal
 import socket
+import subprocess
 import sys
 import threading
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../lib"))
 from scripted import Server, listener  # noqa: E402
+
+
+WORKER = "import sys, time; s = open(int(sys.argv[1]), 'rb', 0)\nwhile True: %s"
 
 
 def listen(address, shared=False):
@@ -56,7 +61,9 @@ def child(f, *args):
     return pid
 
 
-def receive(server, channel):
+def receive(server, channel, sockets):
+    for s in sockets:
+        s.close()
     while True:
         data, fds, _, _ = socket.recv_fds(channel, 65536, 1)
         if not data:
@@ -72,6 +79,11 @@ def hand(s, channel):
         conn.close()
 
 
+def beside(channel, do):
+    argv = [sys.executable, "-c", WORKER % do, str(channel.fileno())]
+    return subprocess.Popen(argv, pass_fds=[channel.fileno()]).pid
+
+
 def end(pids):
     for p in pids:
         os.kill(p, signal.SIGKILL)
@@ -83,18 +95,20 @@ def main():
     with open(script) as f:
         server = Server(json.load(f))
     pids, then = [], signal.pause
-    if way == "many":
+    ours, theirs = socket.socketpair()
+    if way != "reuseport":
         sockets = [listen(a) for a in addresses]
+    if way in ("many", "pair", "spin"):
         then = lambda: serve(server, sockets)  # noqa: E731
+    if way in ("pair", "spin"):
+        pids = [beside(theirs, "pass" if way == "spin" else "time.sleep(1)")]
     elif way == "prefork":
-        sockets = [listen(a) for a in addresses]
         pids = [child(serve, server, sockets) for _ in range(2)]
     elif way == "reuseport":
         pids = [child(serve, server, [listen(a, True) for a in addresses]) for _ in range(2)]
     elif way == "handed":
-        ours, theirs = socket.socketpair()
-        pids = [child(receive, server, theirs)]
-        background(hand, listen(addresses[0]), ours)
+        pids = [child(receive, server, theirs, sockets)]
+        background(hand, sockets[0], ours)
     signal.signal(signal.SIGTERM, lambda *_: end(pids))
     print("ready", *pids, flush=True)
     then()

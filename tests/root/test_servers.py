@@ -11,7 +11,7 @@ import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [os.path.join(HERE, "../lib"), os.path.join(HERE, "../servers")]
-from harness import balanced, check, done, load, tracer  # noqa: E402
+from harness import balanced, check, done, load, members, tracer  # noqa: E402
 from llama_router import router  # noqa: E402
 from nginx import nginx, nginx_unix  # noqa: E402
 from ollama_shape import ollama_shape  # noqa: E402
@@ -157,6 +157,19 @@ def cancels(name, s, net, path):
     books(t, what)
 
 
+def tree(name, s):
+    """The processes of the server and their roles, whichever of them is named."""
+    top = s.views[-1].pids[0]
+    pids, seen = [top], {}
+    while pids:
+        with tracer("-p", pids[0], "--json") as t:
+            seen[pids.pop(0)] = got = members(t)
+            t.stop()
+        pids += [p for p in got if p not in seen and p not in pids]
+        check(list(got.values()) == s.roles and got == seen[top],
+              "%s, by %d of %d: the tree and its roles" % (name, len(seen), len(got) or 1), t.stderr())
+
+
 def main():
     for seed, (name, server, rounds) in enumerate(ROUNDS):
         if sys.argv[1:] and not any(a in name for a in sys.argv[1:] if a != "--all"):
@@ -166,6 +179,7 @@ def main():
             for i, (net, path) in enumerate(rounds):
                 one_round(name, s, net, path, 100 * (seed + 1) + 10 * i)
             cancels(name, s, *rounds[0])
+            tree(name, s)
         print("# %s: %.1f s" % (name, time.monotonic() - begin), flush=True)
 
 

@@ -32,6 +32,7 @@ class Served:
     """A server that is up."""
     port: int                 # of the front
     views: list
+    roles: list               # of its processes once it was asked something, parents first; none: it is one process
     model: str = "default"
     metrics: object = None    # llama.cpp's counters now, where the server has them
 

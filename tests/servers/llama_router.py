@@ -26,6 +26,7 @@ def router(slots=4):
             str(port), "--models-dir", "/models", "-c", str(2048 * slots), "-np", str(slots), "-t", "1", "--metrics",
             "--no-webui"]
     with running(argv, lambda: get(port, "/health")) as p:
-        yield Served(port, [View([p.pid], here(port))], MODEL, lambda: counters(port) if children(p.pid) else {})
+        yield Served(port, [View([p.pid], here(port))], ["front", "engine"], MODEL,
+                     lambda: counters(port) if children(p.pid) else {})
         left = children(p.pid)
     wait_for(lambda: not any(os.path.exists("/proc/%d" % c) for c in left), 10, "the router left its child")

@@ -10,6 +10,7 @@ import socket
 from common import Served, View, here, running
 from harness import PYTHON, ROOT, free_port, get, llama, metrics, tempdir
 
+ROLES = ["supervisor", "front", "front"]
 CONF = """
 user root;
 daemon off;
@@ -53,7 +54,7 @@ def nginx():
     hop = "proxy_http_version 1.1; proxy_set_header Connection \"\";"
     with llama() as (server, inner), before(here(inner), "keepalive 4;", hop) as (p, port):
         yield Served(port, [View([p.pid], here(port), "nginx alone"), View([server.pid], here(inner), "behind nginx"),
-                            View([p.pid, server.pid], here(port), "both")], metrics=lambda: metrics(inner))
+                            View([p.pid, server.pid], here(port), "both")], ROLES, metrics=lambda: metrics(inner))
 
 
 def answers(path):
@@ -71,4 +72,4 @@ def nginx_unix():
         path = os.path.join(d, "llama.sock")
         argv = [PYTHON, os.path.join(ROOT, "scripts/llama-server"), "1", "--host", path]
         with running(argv, lambda: answers(path)) as server, before("unix:" + path) as (p, port):
-            yield Served(port, [View([p.pid, server.pid], here(port), "both")], metrics=lambda: metrics(port))
+            yield Served(port, [View([p.pid, server.pid], here(port), "both")], ROLES, metrics=lambda: metrics(port))

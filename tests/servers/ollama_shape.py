@@ -25,6 +25,6 @@ def ollama_shape():
     build()
     port = free_port()
     with running([PROGRAM, "serve", str(port)], lambda: get(port, "/")) as p:
-        yield Served(port, [View([p.pid], here(port))], "tiny:latest")
+        yield Served(port, [View([p.pid], here(port))], ["front", "helper"], "tiny:latest")
         left = children(p.pid)
     wait_for(lambda: not any(os.path.exists("/proc/%d" % c) for c in left), 10, "the front left its runner")

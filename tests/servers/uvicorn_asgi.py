@@ -9,21 +9,22 @@ from harness import free_port, get
 
 
 @contextlib.contextmanager
-def uvicorn(*args):
+def uvicorn(roles, *args):
     port = free_port()
     argv = [os.path.join(folder(), "venv/bin/python"), "-m", "uvicorn", "--app-dir", HERE, "asgi_app:app", "--port",
             str(port), "--no-access-log", "--lifespan", "off", *args]
     with running(argv, lambda: get(port, "/health"), env=dict(os.environ, PYTHONDONTWRITEBYTECODE="1")) as p:
-        yield Served(port, [View([p.pid], here(port))])
+        yield Served(port, [View([p.pid], here(port))], roles)
 
 
 def plain():
-    return uvicorn("--loop", "asyncio", "--http", "h11")
+    return uvicorn([], "--loop", "asyncio", "--http", "h11")
 
 
 def fast():
-    return uvicorn("--loop", "uvloop", "--http", "httptools")
+    return uvicorn([], "--loop", "uvloop", "--http", "httptools")
 
 
 def workers():
-    return uvicorn("--loop", "uvloop", "--http", "httptools", "--workers", "2")
+    roles = ["supervisor", "helper", "front", "front"]  # the helper is Python's resource tracker
+    return uvicorn(roles, "--loop", "uvloop", "--http", "httptools", "--workers", "2")

@@ -191,23 +191,21 @@ static uint32_t climb_from(uint32_t pid, const struct sockets *s, char *up, size
 
 /* --- what each is ------------------------------------------------------------------------------------------------- */
 
-static int children_of(const struct tree *t, uint32_t pid)
+static int children_of(const struct tree *t, int of)
 {
 	int i, n = 0;
 
-	for (i = 0; i < t->n; i++)
-		n += t->v[i].ppid == pid;
+	for (i = of + 1; i < t->n; i++)
+		n += t->v[i].up == of;
 	return n;
 }
 
-static const struct member *member(const struct tree *t, uint32_t pid)
+/* A process is below itself. */
+static int is_below(const struct tree *t, int i, int of)
 {
-	int i;
-
-	for (i = 0; i < t->n; i++)
-		if (t->v[i].pid == pid)
-			return &t->v[i];
-	return NULL;
+	while (i > of)
+		i = t->v[i].up;
+	return i == of;
 }
 
 /* What is known of one's sockets. */
@@ -225,13 +223,6 @@ struct held {
 	int       n;
 };
 
-static int is_below(const struct tree *t, const struct member *m, uint32_t pid)
-{
-	while (m && m->pid != pid)
-		m = member(t, m->ppid);
-	return m != NULL;
-}
-
 static struct listening listening(const struct tree *t, const struct held *held, int i, const struct sockets *s)
 {
 	struct listening l = { .text = "" };
@@ -248,21 +239,21 @@ static struct listening listening(const struct tree *t, const struct held *held,
 		for (m = above = shared = 0; m < t->n; m++) {
 			if (m == i || !sockets_holds(held[m].ino, held[m].n, held[i].ino[j]))
 				continue;
-			above |= is_below(t, &t->v[i], t->v[m].pid);
-			shared |= is_below(t, &t->v[m], t->v[i].pid);
+			above |= is_below(t, i, m);
+			shared |= is_below(t, m, i);
 		}
 		l.below += shared;
 		l.own += !above;
 	}
 	for (m = 0; m < i; m++)
-		l.over |= held[m].n && is_below(t, &t->v[i], t->v[m].pid);
+		l.over |= held[m].n && is_below(t, i, m);
 	return l;
 }
 
 static void set_role(struct tree *t, struct member *m, const struct listening *l, int several)
 {
-	const char *lib = tree_computes(m->pid);
-	int started = children_of(t, m->pid);
+	int started = children_of(t, (int)(m - t->v));
+	const char *lib = m->lib;
 
 	if (l->n && l->below == l->n) {
 		m->role = ROLE_SUPERVISOR;
@@ -312,7 +303,8 @@ static int set_roles(struct tree *t, const struct sockets *s)
 	for (i = 0; i < t->n; i++) {
 		held[i].n = sockets_held(t->v[i].pid, &held[i].ino);
 		keep_listening(&held[i], s);
-		engines += i > 0 && tree_computes(t->v[i].pid);
+		t->v[i].lib = tree_computes(t->v[i].pid);
+		engines += i > 0 && t->v[i].lib;
 	}
 	for (i = 0; i < t->n; i++) {
 		l = listening(t, held, i, s);
@@ -329,9 +321,8 @@ static int set_roles(struct tree *t, const struct sockets *s)
 static int fill(struct tree *t, uint32_t top)
 {
 	static uint32_t pids[TARGET_PIDS_MAX];
-	const struct member *parent;
+	uint32_t tgid, parent;
 	struct member *m;
-	uint32_t tgid;
 	int n, i;
 
 	pids[0] = top;
@@ -341,11 +332,12 @@ static int fill(struct tree *t, uint32_t top)
 		return -ENOMEM;
 	for (i = 0; i < n; i++) {
 		m = &t->v[t->n];
-		*m = (struct member){ .pid = pids[i], .ppid = target_parent(pids[i]) };
+		*m = (struct member){ .pid = pids[i], .up = t->n };
 		if (target_resolve(pids[i], &tgid, m->comm))
 			continue; /* gone */
-		parent = member(t, m->ppid);
-		m->depth = parent ? parent->depth + 1 : 0;
+		for (parent = target_parent(pids[i]); m->up-- > 0 && t->v[m->up].pid != parent; )
+			;
+		m->depth = m->up >= 0 ? t->v[m->up].depth + 1 : 0;
 		t->n++;
 	}
 	return t->n ? 0 : -ESRCH;

@@ -19,8 +19,9 @@ enum role {
 };
 
 struct member {
-	uint32_t  pid, ppid;
-	int       depth;    /* below the top */
+	uint32_t  pid;
+	int       up, depth; /* place of its parent in the tree, -1 of the top; how far below the top */
+	const char *lib;     /* tree_computes() */
 	char      comm[16];
 	enum role role;
 	char      why[128];

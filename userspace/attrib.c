@@ -149,7 +149,25 @@ void attrib_tokens(struct attrib *a, struct query *q, uint64_t ts_ns, uint32_t n
 		(void)weight_event(&q->share->weight, q->parent ? &s->apart : &s->weight, ts_ns, n);
 }
 
-void attrib_hop(struct attrib *a, struct query *q)
+/* What a query was given before it was known to be a hop is that of its front. */
+static void leave_part(const struct attrib *a, struct query *q, struct query *front)
+{
+	struct part *from = q->share->part, *to = front->share ? front->share->part : NULL;
+	int ch;
+
+	if (!to)
+		return;
+	to->flags |= from->flags;
+	for (ch = 0; ch < a->tl->nch; ch++) {
+		gross_add(&to->ch[ch].prefill, from->ch[ch].prefill.j, from->ch[ch].prefill.s, 1);
+		gross_add(&to->ch[ch].decode, from->ch[ch].decode.j, from->ch[ch].decode.s, 1);
+		gross_add(&to->ch[ch].time, from->ch[ch].time.j, from->ch[ch].time.s, 1);
+		gross_add(&to->ch[ch].edge, from->ch[ch].edge.j, from->ch[ch].edge.s, 1);
+		to->ch[ch].measured |= from->ch[ch].measured;
+	}
+}
+
+void attrib_hop(struct attrib *a, struct query *q, struct query *front)
 {
 	struct attrib_slot *s = &a->slot[q->open.slot];
 	size_t i = s->n;
@@ -163,6 +181,7 @@ void attrib_hop(struct attrib *a, struct query *q)
 	memmove(&s->held[i], &s->held[i + 1], (--s->n - i) * sizeof(struct query *));
 	a->held--;
 	weight_leave(&q->share->weight, &s->weight);
+	leave_part(a, q, front);
 }
 
 void attrib_inner(struct attrib *a, struct query *q, struct query *hop)

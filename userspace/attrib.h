@@ -113,7 +113,7 @@ void attrib_release(struct attrib *a);
 void attrib_began(struct attrib *a, struct query *q);
 void attrib_first(struct attrib *a, struct query *q);
 void attrib_tokens(struct attrib *a, struct query *q, uint64_t ts_ns, uint32_t n);
-void attrib_hop(struct attrib *a, struct query *q);
+void attrib_hop(struct attrib *a, struct query *q, struct query *front);
 void attrib_inner(struct attrib *a, struct query *q, struct query *hop);
 void attrib_hop_gone(struct attrib *a, struct query *hop);
 void attrib_ended(struct attrib *a, struct query *q);

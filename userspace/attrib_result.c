@@ -116,6 +116,8 @@ void attrib_result(const struct attrib *a, const struct query *q, const struct p
 			result_channel(a, p, ch, r);
 		known |= !isnan(r->domain_j[ch]);
 	}
+	if (!query_first_ns(q))
+		r->prefill_j = r->energy_j; /* also what a hop had after its own F */
 	r->decode_j = query_first_ns(q) ? r->energy_j - r->prefill_j : NAN;
 	r->bound_j = r->flags & (QF_METER_GAP | QF_LOST_EVENTS) ? NAN : hypot(r->edge_j, r->gain_j) + r->split_j;
 	r->concurrency_mean = active > 0 ? p->concurrency_ns / active : NAN;

@@ -271,9 +271,9 @@ static void on_ended(void *ctx, struct query *q)
 	attrib_ended(&((struct pipeline *)ctx)->attrib, q);
 }
 
-static void on_is_hop(void *ctx, struct query *q)
+static void on_is_hop(void *ctx, struct query *q, struct query *front)
 {
-	attrib_hop(&((struct pipeline *)ctx)->attrib, q);
+	attrib_hop(&((struct pipeline *)ctx)->attrib, q, front);
 }
 
 static void on_inner(void *ctx, struct query *q, struct query *hop)

@@ -178,7 +178,7 @@ static void on_hop(struct queries *qs, struct query *q, const struct wire_ev *e)
 		front->open_hops++; /* that it is over is counted anew */
 		keep_hop(qs, front, h);
 	}
-	qs->ops->hop(qs->ctx, q);
+	qs->ops->hop(qs->ctx, q, front);
 }
 
 static void fill(int64_t *count, int64_t from)

@@ -81,8 +81,8 @@ struct query_ops {
 	/* F is known: the tokens of its event follow. */
 	void (*first)(void *ctx, struct query *q);
 	void (*tokens)(void *ctx, struct query *q, uint64_t ts_ns, uint32_t n);
-	/* It is a hop: its work is that of another query. Its tokens still come, for who may want to know when. */
-	void (*hop)(void *ctx, struct query *q);
+	/* It is a hop: its work is that of `front`. Its tokens still come, for who may want to know when. */
+	void (*hop)(void *ctx, struct query *q, struct query *front);
 	/* The tokens of q, which is not streamed, were made when those of its hop were. Just before ended(). */
 	void (*inner)(void *ctx, struct query *q, struct query *hop);
 	/* A hop is freed after this. */

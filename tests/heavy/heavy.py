@@ -9,7 +9,7 @@ import subprocess
 import tempfile
 import urllib.request
 
-from harness import ROOT, balanced, check, load, stop, tracer, wait_for
+from harness import ROOT, balanced, check, load, members, stop, tracer, wait_for
 
 QUERIES = 8        # that overlap
 
@@ -151,10 +151,10 @@ def check_counters(what, case, ours, before, after):
     check(mine == grown[:len(mine)], "%s: %s: as the server's own counters" % (what, case.name), (mine, grown))
 
 
-def check_server(what, p, port, cases, snap=None):
+def check_server(what, p, port, cases, roles, snap=None):
     """
-    All cases, with -p naming each process of the server in turn. snap() gives the server's own counters: queries and,
-    if it has them, tokens in and out.
+    All cases, with -p naming each process of the server in turn. roles: of its processes, parents first; none: it is one.
+    snap() gives the server's own counters: queries and, if it has them, tokens in and out.
     """
     seed = 100
     for pid in tree(p.pid):
@@ -171,4 +171,5 @@ def check_server(what, p, port, cases, snap=None):
             if snap:
                 ids = {r["id"] for r in rows}
                 check_counters(name, case, [o for o in t.rows if o["request_id"] in ids], before, after)
+        check(list(members(t).values()) == roles, name + ": the tree and its roles", t.stderr())
         check_books(name, t, QUERIES * len(cases))

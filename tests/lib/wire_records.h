@@ -161,7 +161,9 @@ static void seen_tokens(struct seen *s, uint64_t ts_ns, uint32_t n)
 static void on_began(void *ctx, struct query *q) {}
 static void on_first(void *ctx, struct query *q) {}
 static void on_tokens(void *ctx, struct query *q, uint64_t ts_ns, uint32_t n) {}
-static void on_hop(void *ctx, struct query *q) {}
+static void on_hop(void *ctx, struct query *q, struct query *front) {}
+
+static void on_hop_gone(void *ctx, struct query *q) {}
 static void on_inner(void *ctx, struct query *q, struct query *hop) {}
 
 static void on_ended(void *ctx, struct query *q)
@@ -177,7 +179,7 @@ static void on_ended(void *ctx, struct query *q)
 
 static const struct query_ops query_watch = {
 	.began = on_began, .first = on_first, .tokens = on_tokens, .ended = on_ended,
-	.hop = on_hop, .inner = on_inner, .hop_gone = on_hop,
+	.hop = on_hop, .inner = on_inner, .hop_gone = on_hop_gone,
 };
 
 static void on_wire(struct sink *sink, const struct wire_ev *e)

@@ -28,6 +28,7 @@ S = 1_000_000_000
 
 RUN, TARGET, METER, ACTIVITY, SAMPLE, GPU, END, OPEN, WIRE = 1, 2, 3, 4, 5, 6, 7, 8, 32
 W_REQUEST, W_RESPONSE, W_MODEL, W_TOKENS, W_USAGE, W_FINISH, W_ERROR, W_TROUBLE, W_OVER = range(2, 11)
+W_HOP = 12
 DONE, CANCEL, CUT, LOST = 1, 2, 3, 4
 PLATFORM, PACKAGE, CORE, UNCORE, DRAM, GPU_BOARD = range(6)
 AUTO, USER, MODEL, NONE = 1, 2, 3, 4
@@ -114,6 +115,9 @@ class Events:
 
     def response(self, ts, status, stream):
         self.wire(W_RESPONSE, ts, status, struct.pack("<q", stream))
+
+    def hop(self, ts, of, by=6):
+        self.wire(W_HOP, ts, by, struct.pack("<Q", of))
 
     def over(self, ts, how, end_ns=0):
         self.wire(W_OVER, ts, how, struct.pack("<Q", end_ns))

@@ -28,6 +28,7 @@ S = 1000 * MS
 PLATFORM, PACKAGE, CORE, UNCORE, DRAM, GPU_BOARD = range(6)
 RUN, TARGET, METER, ACTIVITY, SAMPLE, GPU, END, OPEN, WIRE = 1, 2, 3, 4, 5, 6, 7, 8, 32
 W_REQUEST, W_RESPONSE, W_MODEL, W_TOKENS, W_USAGE, W_FINISH, W_ERROR, W_TROUBLE, W_OVER = range(2, 11)
+W_HOP = 12
 DONE, CANCEL, CUT, LOST = 1, 2, 3, 4
 IDLE_AUTO = 1
 SAMPLE_GAP = 1
@@ -71,7 +72,7 @@ class Query:
     def __init__(self, qid, slot, start):
         self.id, self.slot, self.start = qid, slot, start
         self.R = self.finish = self.over = self.how = None
-        self.bytes, self.streamed = 0, None
+        self.bytes, self.streamed, self.hop = 0, None, False
         self.events = []                       # (time, tokens)
         self.prompt = self.cached = self.completion = -1
 
@@ -142,6 +143,8 @@ class Trace:
             q.prompt, q.cached, q.completion = struct.unpack_from("<qqq", body, 16)
         elif kind == W_FINISH:
             q.finish = ts
+        elif kind == W_HOP:
+            q.hop = True                       # its work is another's
         elif kind == W_OVER:
             q.over, q.how = ts, n
 
@@ -247,7 +250,7 @@ def integrate(trace, readings=None, mistake=None, floors=None):
     {meter: watts or None} to take instead of what is found here.
     """
     readings = dict(READINGS, **(readings or {}))
-    queries = list(trace.queries.values())
+    queries = [q for q in trace.queries.values() if not q.hop]
     for q in queries:
         define(q, trace, readings, mistake)
     nslot, looks = trace.nslot, [t for t, _ in trace.looks]

@@ -45,6 +45,14 @@ def beside():
     return query(2, 1, 250, 1750, 275, 30, 10)
 
 
+def hop_of(front, r, end, first, tokens, told, step):
+    """A query that is said to be a hop of another at `told`."""
+    q = query(2, 1, r, end, first, tokens, step=step)
+    q.hop(at(told), front)
+    q.list.insert(next(i for i, e in enumerate(q.list) if e[0] > at(told)), q.list.pop())
+    return q
+
+
 def readings(channel, watts, times, uj0=0.0):
     """watts: a number, or a function of the time in ms for the mean power since the time before."""
     out, uj, before = [], uj0, times[0]
@@ -155,6 +163,11 @@ CASES = {
         "4 s is split before that is known, and both have the flag early_split",
         lambda: recording([query(2, 1, 500, 70000, 1500, 68, 50, 0, 136, step=1000),
                            query(1, 1, 4000, 8000, 5200, 3, step=1000)],
+                          readings(0, 10, list(range(0, 75001, 1000))), looks=list(range(0, 75001, 1000)))),
+    "hop-told-late": (
+        "as early-split; query 2 is known to be a hop of query 1 only when both were split: its joules are query 1's",
+        lambda: recording([query(1, 1, 500, 70000, 70000, 0, streamed=0),
+                           hop_of(1, 1000, 69900, 2000, 66, 69500, 1000)],
                           readings(0, 10, list(range(0, 75001, 1000))), looks=list(range(0, 75001, 1000)))),
 }
 

@@ -210,7 +210,7 @@ static int is_below(const struct tree *t, int i, int of)
 
 /* What is known of one's sockets. */
 struct listening {
-	char text[96];
+	char text[64];
 	int  n;       /* sockets that listen */
 	int  below;   /* of these, that a child holds too: it accepts there */
 	int  own;     /* that no process above it holds */
@@ -223,19 +223,29 @@ struct held {
 	int       n;
 };
 
+/* Names that do not fit are "..."; a part of an address would look like another one. */
+static void add_name(struct listening *l, const char *name)
+{
+	static const char more[] = ", ...";
+	size_t n = strlen(l->text), left = sizeof(l->text) - n;
+
+	if (n + strlen(name) + 2 + sizeof(more) <= sizeof(l->text))
+		snprintf(l->text + n, left, "%s%s", n ? ", " : "", name);
+	else if (n < 3 || strcmp(l->text + n - 3, "..."))
+		snprintf(l->text + n, left, "%s", n ? more : more + 2);
+}
+
 static struct listening listening(const struct tree *t, const struct held *held, int i, const struct sockets *s)
 {
 	struct listening l = { .text = "" };
 	const struct sock_one *k;
-	size_t n;
 	int j, m, above, shared;
 
 	for (j = 0; j < held[i].n; j++) {
 		k = sockets_get(s, held[i].ino[j]);
-		n = strlen(l.text);
 		l.n++;
-		if (k && n + 2 < sizeof(l.text))
-			snprintf(l.text + n, sizeof(l.text) - n, "%s%s", n ? ", " : "", k->name);
+		if (k)
+			add_name(&l, k->name);
 		for (m = above = shared = 0; m < t->n; m++) {
 			if (m == i || !sockets_holds(held[m].ino, held[m].n, held[i].ino[j]))
 				continue;
@@ -264,11 +274,11 @@ static void set_role(struct tree *t, struct member *m, const struct listening *l
 			 lib && !several ? ", computes with " : "", lib && !several ? lib : "");
 	} else if (lib) {
 		m->role = ROLE_ENGINE;
-		snprintf(m->why, sizeof(m->why), "computes with %s%s%.64s", lib, l->n ? ", listens on " : "",
+		snprintf(m->why, sizeof(m->why), "computes with %s%s%s", lib, l->n ? ", listens on " : "",
 			 l->text);
 	} else if (l->n) {
 		m->role = ROLE_HELPER;
-		snprintf(m->why, sizeof(m->why), "listens on %.80s, behind one that listens too", l->text);
+		snprintf(m->why, sizeof(m->why), "listens on %s, behind one that listens too", l->text);
 	} else if (started) {
 		m->role = ROLE_SUPERVISOR;
 		snprintf(m->why, sizeof(m->why), "listens on nothing, has started %d", started);

@@ -153,8 +153,8 @@ def check_counters(what, case, ours, before, after):
 
 def check_server(what, p, port, cases, roles, snap=None):
     """
-    All cases, with -p naming each process of the server in turn. roles: of its processes, parents first; none: it is one.
-    snap() gives the server's own counters: queries and, if it has them, tokens in and out.
+    All cases, with -p naming each process of the server in turn. roles: of its processes, parents first; none: it is
+    one. snap() gives the server's own counters: queries and, if it has them, tokens in and out.
     """
     seed = 100
     for pid in tree(p.pid):

@@ -41,7 +41,8 @@ def run(python, workers):
             return [now.get("model_infer_request_success_total", 0)]
         with server([os.path.join(os.path.dirname(python), "mlserver"), "start", d],
                     "http://127.0.0.1:%d%s/ready" % (port, MODEL), {"PYTHONPATH": HERE}, d) as p:
-            check_server("MLServer, %d workers" % workers, p, port, CASES, snap)
+            roles = ["front"] + 3 * ["helper"] if workers else []  # Python's resource tracker, the workers
+            check_server("MLServer, %d workers" % workers, p, port, CASES, roles, snap)
 
 
 def main():

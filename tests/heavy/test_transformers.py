@@ -38,7 +38,7 @@ def main():
             with server([python, os.path.join(os.path.dirname(python), "transformers"), "serve", "--host", "127.0.0.1",
                          "--port", str(port), *args, model], "http://127.0.0.1:%d/health" % port,
                         {"HF_HUB_OFFLINE": "1"}, model) as p:
-                check_server(what, p, port, cases(model))
+                check_server(what, p, port, cases(model), [])
     done()
 
 

@@ -36,12 +36,15 @@ MERGED = (
     Case("text, streamed", "openai-completions", TEXT, "usage", *TOKENS),
     Case("text without usage", "openai-completions", TEXT, "events", "--no-usage", *TOKENS),
 )
-# name, arguments, environment, queries
+# API server, Python's resource tracker, EngineCore, Worker
+ROLES = ["front", "helper", "engine", "engine"]
+# name, arguments, environment, queries, roles
 SETUPS = (
-    ("vLLM", (), {}, CASES + MORE),
-    ("vLLM, 2 API servers", ("--api-server-count", "2"), {}, CASES),
-    ("vLLM, TP 2", ("-tp", "2"), {"VLLM_CPU_OMP_THREADS_BIND": "0|1"}, CASES),
-    ("vLLM, 5 tokens an event", ("--stream-interval", "5"), {}, MERGED),
+    ("vLLM", (), {}, CASES + MORE, ROLES),
+    ("vLLM, 2 API servers", ("--api-server-count", "2"), {}, CASES,
+     ["supervisor", "helper", "engine", "front", "front", "engine"]),
+    ("vLLM, TP 2", ("-tp", "2"), {"VLLM_CPU_OMP_THREADS_BIND": "0|1"}, CASES, ROLES + ["engine"]),
+    ("vLLM, 5 tokens an event", ("--stream-interval", "5"), {}, MERGED, ROLES),
 )
 
 
@@ -109,13 +112,13 @@ def main():
     only = [a for a in sys.argv[1:] if not a.startswith("-")]
     with tempdir() as model:
         subprocess.run([python, os.path.join(HERE, "tiny_model.py"), model], check=True)
-        for what, args, env, cases in SETUPS:
+        for what, args, env, cases, roles in SETUPS:
             if only and what not in only:
                 continue
             with vllm(python, model, args, env) as (p, port):
                 if cases is MERGED:
                     merged(what, p, port)
-                check_server(what, p, port, cases, lambda: snap(port))
+                check_server(what, p, port, cases, roles, lambda: snap(port))
                 if not args:
                     lone_times(what, p, port)
     done()

@@ -13,8 +13,8 @@ import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../lib"))
-from harness import (PYTHON, ROOT, TRACE, ask, check, done, free_port, members, stop, tempdir, tracer,  # noqa: E402
-                     wait_for)
+from harness import (PYTHON, ROOT, TRACE, ask, balanced, check, done, free_port, members, stop, tempdir,  # noqa: E402
+                     tracer, wait_for)
 
 LIB = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../lib")
 SOCKETS = os.path.join(LIB, "../servers/sockets.py")
@@ -233,10 +233,35 @@ def storm():
             check(len(t.rows) == 4 and t.summary["lost_events"] == 0, "fork storms beside it: nothing lost", t.summary)
 
 
+def faked():
+    """A process that looks like a part of the server, beside it: not traced, and traced as a target of its own."""
+    with tempdir() as d:
+        port, other = free_port(), free_port()
+        command = "%s %s prefork %s %d & %s %s/fake.py %d %d %s/libllama.so & wait" % (
+            PYTHON, SOCKETS, script(d), port, PYTHON, os.path.dirname(SOCKETS), other, port, d)
+        with server(port, "bash", "-c", command) as p:
+            wait_for(lambda: is_up(other), 10, "the fake is not up")
+            real, fake = sorted(children(p.pid), key=lambda c: -len(children(c)))
+            for pids in ([real], [real, fake]):
+                with tracer("-p", ",".join(map(str, pids)), "--json") as t, socket.socket() as c:
+                    got = members(t)
+                    c.connect(("127.0.0.1", other))
+                    c.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nContent-Length: 2\r\n\r\n{}")
+                    ask(port, 8)
+                    t.stop()
+                ours = [r for r in t.rows if r["pid"] != fake]
+                what = "a fake beside it, %straced" % ("" if len(pids) > 1 else "not ")
+                check(set(got) == {real, *children(real)}, "%s: none of the server" % what, t.stderr())
+                check(len(ours) == 8 and all((r["end"], r["prompt_tokens"], r["completion_tokens"], r["hops"]) ==
+                                             ("complete", 7, 5, []) for r in ours), "%s: its queries" % what, ours)
+                check(len(t.rows) == 8 + len(pids) - 1 and balanced(t.summary), "%s: the books" % what, t.summary)
+
+
 def main():
     shapes()
     only()
     not_above()
+    faked()
     engine()
     upstream()
     again()

@@ -30,6 +30,7 @@ enum ev_type {
 	EV_FORK     = 5, /* ev_task */
 	EV_EXEC     = 6, /* ev_task */
 	EV_EXIT     = 7, /* ev_task: the last thread is gone */
+	EV_STEP     = 8, /* ev_step: the engine computed one batch */
 };
 
 enum ev_flag {
@@ -103,6 +104,14 @@ struct ev_task {
 };
 _Static_assert(sizeof(struct ev_task) == 56, "ev_task");
 
+struct ev_step {
+	struct ev_hdr h; /* ts_ns: its end */
+	__u64 begin_ns;
+	__s32 tokens;    /* in the batch; -1: not known */
+	__u32 pad;
+};
+_Static_assert(sizeof(struct ev_step) == 40, "ev_step");
+
 /* Map "targets": tgid -> what is known of a traced process. */
 struct ev_target {
 	__u32 slot; /* 1 .. EV_SLOTS-1 */
@@ -130,6 +139,7 @@ enum ev_count {
 	EV_LOST_DATA  = 0, /* no room in the ring for bytes of a socket */
 	EV_LOST_TASK  = 1, /* no room in the ring for a fork, exec, exit or close */
 	EV_LOST_STATE = 2, /* no memory to note that a socket or a send call is ours */
+	EV_LOST_STEP  = 3, /* no room in the ring for a step of the engine */
 	EV_COUNT_MAX  = 4,
 };
 

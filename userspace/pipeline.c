@@ -232,6 +232,14 @@ static void on_conn_gone(void *ctx, struct conn *c)
 
 static const struct conn_ops conn_ops = { .bytes = on_bytes, .over = on_conn_over, .gone = on_conn_gone };
 
+static void on_step(struct pipeline *p, const struct ev_step *e)
+{
+	struct step s = { .begin_ns = e->begin_ns, .end_ns = e->h.ts_ns, .slot = e->h.slot, .pid = e->h.tgid,
+			  .tokens = e->tokens };
+
+	pipeline_step(p, &s);
+}
+
 void pipeline_ev(struct pipeline *p, const struct ev_hdr *e)
 {
 	switch (e->type) {
@@ -245,6 +253,9 @@ void pipeline_ev(struct pipeline *p, const struct ev_hdr *e)
 		break;
 	case EV_EXIT:
 		conns_exit(&p->conns, e->tgid, e->ts_ns);
+		break;
+	case EV_STEP:
+		on_step(p, (const struct ev_step *)e);
 		break;
 	}
 }
@@ -323,6 +334,11 @@ void pipeline_sample(struct pipeline *p, const struct sample *m)
 {
 	EACH_SINK(p, sample, m);
 	timeline_sample(&p->timeline, m);
+}
+
+void pipeline_step(struct pipeline *p, const struct step *s)
+{
+	EACH_SINK(p, step, s);
 }
 
 void pipeline_gpu(struct pipeline *p, const struct gpu_share *g)

@@ -5,6 +5,7 @@
  *   ev -> conn -> http -> wire -> query -> attrib -> totals -> sinks
  *            +----> hops ----^
  *   activity, sample ----> timeline ----^
+ *   ev, recording: steps of the engine -> sinks
  *
  * From the kernel everything enters at pipeline_ev(); from a recording it enters at pipeline_wire(), and what is right
  * of there is the same.
@@ -50,6 +51,7 @@ void pipeline_ev(struct pipeline *p, const struct ev_hdr *e);
 void pipeline_wire(struct pipeline *p, const struct wire_ev *e);
 void pipeline_activity(struct pipeline *p, const struct activity *a);
 void pipeline_sample(struct pipeline *p, const struct sample *m);
+void pipeline_step(struct pipeline *p, const struct step *s);
 void pipeline_unread(struct pipeline *p, const struct wire_unread *u);
 void pipeline_gpu(struct pipeline *p, const struct gpu_share *g);
 /* Events were lost: the queries that run now may miss something. */

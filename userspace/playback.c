@@ -28,6 +28,11 @@ static void on_unread(void *ctx, const struct wire_unread *u)
 	pipeline_unread(ctx, u);
 }
 
+static void on_step(void *ctx, const struct step *s)
+{
+	pipeline_step(ctx, s);
+}
+
 static void on_hole(void *ctx)
 {
 	struct pipeline *p = ctx;
@@ -37,7 +42,7 @@ static void on_hole(void *ctx)
 
 static const struct replay_ops ops = {
 	.wire = on_wire, .activity = on_activity, .sample = on_sample, .gpu = on_gpu, .unread = on_unread,
-	.hole = on_hole,
+	.step = on_step, .hole = on_hole,
 };
 
 int playback(struct replay *r, const struct idle *idle, const struct sink *sink, int nsink, struct idle *ret_floor)

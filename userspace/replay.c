@@ -239,6 +239,18 @@ static int play_unread(struct replay *r, const struct rec_unread *u, const struc
 	return 0;
 }
 
+static int play_step(struct replay *r, const struct rec_step *p, const struct replay_ops *ops, void *ctx)
+{
+	struct step to = { .begin_ns = p->begin_ns, .end_ns = p->end_ns, .slot = p->r.n, .pid = p->pid,
+			   .tokens = p->tokens };
+
+	if (p->r.len < sizeof(*p) || p->r.n < 1 || p->r.n > r->run.nslot || !p->begin_ns || p->end_ns < p->begin_ns ||
+	    p->tokens < -1)
+		return -EINVAL;
+	ops->step(ctx, &to);
+	return 0;
+}
+
 static int play_wire(const struct rec_wire *w, const struct replay_ops *ops, void *ctx)
 {
 	size_t tail = w->r.len - offsetof(struct rec_wire, usage);
@@ -285,6 +297,8 @@ static int play(struct replay *r, const struct rec *h, const struct replay_ops *
 		return play_open(r, (const void *)h, ops, ctx);
 	case REC_UNREAD:
 		return play_unread(r, (const void *)h, ops, ctx);
+	case REC_STEP:
+		return play_step(r, (const void *)h, ops, ctx);
 	default:
 		if (h->type > REC_WIRE + WIRE_OPEN && h->type <= REC_WIRE + WIRE_HOP)
 			return play_wire((const void *)h, ops, ctx);

@@ -30,6 +30,7 @@ struct replay_ops {
 	void (*sample)(void *ctx, const struct sample *m);
 	void (*gpu)(void *ctx, const struct gpu_share *g);
 	void (*unread)(void *ctx, const struct wire_unread *u);
+	void (*step)(void *ctx, const struct step *s);
 	/* Records are missing here. */
 	void (*hole)(void *ctx);
 };

@@ -39,6 +39,13 @@ struct gpu_share {
 	double   slot[EV_SLOTS];  /* parts of the whole; what is missing to 1 is other processes' */
 };
 
+/* The engine computed one batch. */
+struct step {
+	uint64_t begin_ns, end_ns;
+	uint32_t slot, pid;
+	int32_t  tokens; /* in the batch; -1: not known */
+};
+
 struct tick {
 	uint64_t t0, t1;    /* t1 0: open */
 	double  *energy_uj; /* by channel */

@@ -253,6 +253,16 @@ static void unread(struct sink *s, const struct wire_unread *u)
 	COPY(r->server, u->server);
 }
 
+static void step(struct sink *s, const struct step *p)
+{
+	struct rec_step *r = add(s, REC_STEP, p->slot, sizeof(*r));
+
+	r->begin_ns = p->begin_ns;
+	r->end_ns = p->end_ns;
+	r->tokens = p->tokens;
+	r->pid = p->pid;
+}
+
 static void summary(struct sink *s, const struct summary *m)
 {
 	struct rec_end *r = add(s, REC_END, 0, sizeof(*r));
@@ -286,6 +296,7 @@ const struct sink_ops sink_recording = {
 	.sample     = sample,
 	.gpu        = gpu,
 	.unread     = unread,
+	.step       = step,
 	.summary    = summary,
 	.close      = close_,
 };

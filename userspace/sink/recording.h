@@ -12,7 +12,7 @@
  * Little-endian. Strings are NUL-terminated and clean to print. Times are CLOCK_MONOTONIC nanoseconds.
  *
  * Order: at each look at the CPUs a REC_ACTIVITY, then the readings that were taken just after it, then (once a second)
- * REC_GPU, then the wire events that came until the next look. An event's own time may lie before the look that
+ * REC_GPU, then the wire events and steps that came until the next look. An event's own (of a step, its end's) time may lie before the look that
  * precedes it, not before the one before that. Of a query WIRE_REQUEST comes before WIRE_RESPONSE, and that before
  * the rest. REC_END is the last record.
  */
@@ -53,6 +53,7 @@ enum rec_type {
 	REC_END      = 7,
 	REC_OPEN     = 8,
 	REC_UNREAD   = 9,
+	REC_STEP     = 10,
 	REC_WIRE     = 32, /* + enum wire_kind, but for WIRE_OPEN */
 };
 
@@ -136,6 +137,15 @@ struct rec_unread {
 	char     client[64], server[64];
 };
 _Static_assert(sizeof(struct rec_unread) == 176, "rec_unread");
+
+/* The engine computed one batch. */
+struct rec_step {
+	struct rec r; /* n: slot */
+	uint64_t begin_ns, end_ns;
+	int32_t  tokens; /* in the batch; -1: not known */
+	uint32_t pid;
+};
+_Static_assert(sizeof(struct rec_step) == 32, "rec_step");
 
 /* REC_WIRE + kind. The tail is there for the kinds that have one: a token event is 24 bytes. */
 struct rec_wire {

@@ -98,6 +98,14 @@ static void unread(struct sink *s, const struct wire_unread *u)
 		count(in, u->in), count(out, u->out));
 }
 
+static void step(struct sink *s, const struct step *p)
+{
+	char tokens[24];
+
+	fprintf(s->out, "%16.6f - step pid %u since %.6f tokens %s\n", (double)p->end_ns * 1e-9, p->pid,
+		(double)p->begin_ns * 1e-9, count(tokens, p->tokens));
+}
+
 static void activity(struct sink *s, const struct activity *a)
 {
 	fflush(s->out);
@@ -113,6 +121,7 @@ const struct sink_ops sink_script = {
 	.doc      = "what crossed the wire, an event a line (ipw-trace script)",
 	.wire     = wire,
 	.unread   = unread,
+	.step     = step,
 	.activity = activity,
 	.close    = close_,
 };

@@ -36,6 +36,7 @@ struct sink_ops {
 	void (*sample)(struct sink *s, const struct sample *m);
 	void (*gpu)(struct sink *s, const struct gpu_share *g);
 	void (*unread)(struct sink *s, const struct wire_unread *u);
+	void (*step)(struct sink *s, const struct step *p);
 	/* What came of them. */
 	void (*result)(struct sink *s, const struct result *r);
 	void (*summary)(struct sink *s, const struct summary *m);

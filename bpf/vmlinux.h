@@ -54,14 +54,15 @@ struct bpf_dynptr {
 	__u64 opaque[2];
 } __attribute__((aligned(8)));
 
-/* The registers of a system call: bpf_tracing.h takes its arguments out by these names. */
+/* The registers of a system call, or of a user's function: bpf_tracing.h takes the arguments out by these names. */
 #if defined(__TARGET_ARCH_x86)
 struct pt_regs {
-	unsigned long r10, r9, r8, ax, dx, si, di, orig_ax;
+	unsigned long r10, r9, r8, ax, dx, si, di, orig_ax, sp;
 } __attribute__((preserve_access_index));
 #elif defined(__TARGET_ARCH_arm64)
 struct user_pt_regs {
 	__u64 regs[31];
+	__u64 sp;
 } __attribute__((preserve_access_index));
 struct pt_regs {
 	union {

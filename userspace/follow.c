@@ -51,6 +51,21 @@ uint32_t follow_slot(const struct follow *f, uint32_t tgid)
 	return a ? a->slot : 0;
 }
 
+int follow_next(const struct follow *f, size_t *i, uint32_t *ret_tgid, uint32_t *ret_slot)
+{
+	const struct hash_slot *h;
+
+	while (*i < f->alive.cap) {
+		h = &f->alive.slots[(*i)++];
+		if (!h->val)
+			continue;
+		*ret_tgid = (uint32_t)h->key;
+		*ret_slot = ((const struct alive *)h->val)->slot;
+		return 1;
+	}
+	return 0;
+}
+
 /* --- the command -------------------------------------------------------------------------------------------------- */
 
 static void become(char **argv, int wait_fd, const sigset_t *mask)

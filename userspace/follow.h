@@ -72,5 +72,7 @@ int  follow_over(const struct follow *f);
 
 /* Slot of a process; 0: it is not traced. */
 uint32_t follow_slot(const struct follow *f, uint32_t tgid);
+/* One traced process after the other, from *i = 0 on. 0: that was all. */
+int  follow_next(const struct follow *f, size_t *i, uint32_t *ret_tgid, uint32_t *ret_slot);
 
 #endif

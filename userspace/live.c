@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "ipw.skel.h"
+#include "userspace/uprobe.h"
 #include "userspace/util/clock.h"
 
 #define UNIX_PLACES 8192 /* unix sockets in use at a time; what is the longest out of use makes room */
@@ -53,13 +54,18 @@ static int keep_said(enum libbpf_print_level level, const char *fmt, va_list ap)
 
 static int wanted(const struct probe *p, enum net_tier tier)
 {
-	return p->use == USE_ALWAYS || (p->use == USE_TP) == (tier == NET_TP);
+	return p->use == USE_ALWAYS || (p->use != USE_STEPS && (p->use == USE_TP) == (tier == NET_TP));
 }
 
-/* Loaded beside tier tp too, and attached only when it turns out that the target listens on a unix socket. */
-static int spare(const struct probe *p, enum net_tier tier)
+/* What is loaded if the kernel takes it, and attached when it turns out to be of use. */
+enum extra {
+	EXTRA_UNIX  = 1 << 0, /* beside tier tp: the target listens on a unix socket */
+	EXTRA_STEPS = 1 << 1, /* a process has an engine that we know */
+};
+
+static enum extra extra_of(const struct probe *p, enum net_tier tier)
 {
-	return p->use == USE_SYS && tier == NET_TP;
+	return p->use == USE_STEPS ? EXTRA_STEPS : p->use == USE_SYS && tier == NET_TP ? EXTRA_UNIX : 0;
 }
 
 /* Marks the programs whose tracepoint this kernel does not have. */
@@ -76,7 +82,7 @@ static int find_absent(struct live *l, enum net_tier tier, char *why, size_t siz
 	for (i = 0; probes[i].program; i++) {
 		snprintf(name, sizeof(name), "btf_trace_%s", probes[i].tracepoint);
 		l->status[i] = (struct probe_status){ .state = PROBE_OFF };
-		if (btf__find_by_name_kind(btf, name, BTF_KIND_TYPEDEF) >= 0)
+		if (probes[i].use == USE_STEPS || btf__find_by_name_kind(btf, name, BTF_KIND_TYPEDEF) >= 0)
 			continue;
 		l->status[i].state = PROBE_ABSENT;
 		snprintf(l->status[i].why, sizeof(l->status[i].why), "this kernel has no tracepoint %s",
@@ -99,10 +105,24 @@ static void explain(int err, char *why, size_t size)
 		snprintf(why, size, "%s%s%s", strerror(-err), said[0] ? "; " : "", said);
 }
 
-static int load(struct live *l, enum net_tier tier, uint32_t ring_bytes, int spares, char *why, size_t size)
+static void choose_programs(struct live *l, enum net_tier tier, int extras)
 {
 	struct bpf_program *prog;
-	int i, err;
+	int i;
+
+	for (i = 0; probes[i].program; i++) {
+		prog = bpf_object__find_program_by_name(l->skel->obj, probes[i].program);
+		if (!prog)
+			continue;
+		bpf_program__set_autoload(prog, wanted(&probes[i], tier) || (extras & extra_of(&probes[i], tier)));
+		if (probes[i].use == USE_STEPS && uprobe_multi())
+			bpf_program__set_expected_attach_type(prog, (enum bpf_attach_type)UPROBE_MULTI_ATTACH_TYPE);
+	}
+}
+
+static int load(struct live *l, enum net_tier tier, uint32_t ring_bytes, int extras, char *why, size_t size)
+{
+	int err;
 
 	err = find_absent(l, tier, why, size);
 	if (err)
@@ -119,12 +139,7 @@ static int load(struct live *l, enum net_tier tier, uint32_t ring_bytes, int spa
 	bpf_map__set_max_entries(l->skel->maps.ring, ring_bytes);
 	if (tier != NET_SYS) /* there for unix sockets alone, and 80 bytes each whether used or not */
 		bpf_map__set_max_entries(l->skel->maps.places, UNIX_PLACES);
-	for (i = 0; probes[i].program; i++) {
-		prog = bpf_object__find_program_by_name(l->skel->obj, probes[i].program);
-		if (prog)
-			bpf_program__set_autoload(prog, wanted(&probes[i], tier) ||
-							(spares && spare(&probes[i], tier)));
-	}
+	choose_programs(l, tier, extras);
 	err = ipw__load(l->skel);
 	if (err) {
 		explain(err, why, size);
@@ -152,6 +167,12 @@ static int attach_one(struct live *l, int i)
 	return err;
 }
 
+static const char *waits_for(enum extra e)
+{
+	return e == EXTRA_STEPS ? "until a process of the target has that engine" :
+	       e == EXTRA_UNIX ? "until the target listens on a unix socket" : "another tier is on";
+}
+
 static int attach(struct live *l, enum net_tier tier, char *why, size_t size)
 {
 	int i, err;
@@ -159,8 +180,8 @@ static int attach(struct live *l, enum net_tier tier, char *why, size_t size)
 	for (i = 0; probes[i].program; i++) {
 		if (!wanted(&probes[i], tier)) {
 			if (!l->status[i].why[0])
-				snprintf(l->status[i].why, sizeof(l->status[i].why), "%s", spare(&probes[i], tier) ?
-					 "until the target listens on a unix socket" : "another tier is on");
+				snprintf(l->status[i].why, sizeof(l->status[i].why), "%s",
+					 waits_for(extra_of(&probes[i], tier)));
 			continue;
 		}
 		err = attach_one(l, i);
@@ -177,7 +198,7 @@ int live_watch_unix(struct live *l)
 	int i, err = 0;
 
 	for (i = 0; probes[i].program && !err; i++)
-		if (spare(&probes[i], l->tier) && !l->link[i])
+		if (extra_of(&probes[i], l->tier) == EXTRA_UNIX && !l->link[i])
 			err = attach_one(l, i);
 	return err;
 }
@@ -220,7 +241,7 @@ static int on_record(void *ctx, void *data, size_t size)
 		[EV_SEND] = sizeof(struct ev_data), [EV_RECV] = sizeof(struct ev_data),
 		[EV_RECV_END] = sizeof(struct ev_data), [EV_STATE] = sizeof(struct ev_state),
 		[EV_FORK] = sizeof(struct ev_task), [EV_EXEC] = sizeof(struct ev_task),
-		[EV_EXIT] = sizeof(struct ev_task),
+		[EV_EXIT] = sizeof(struct ev_task), [EV_STEP] = sizeof(struct ev_step),
 	};
 	const struct ev_hdr *e = data;
 	struct live *l = ctx;
@@ -231,16 +252,30 @@ static int on_record(void *ctx, void *data, size_t size)
 	return 0;
 }
 
+/* With all extras, with the one or the other, with none: what the kernel does not take is left out. */
+static int load_best(struct live *l, enum net_tier tier, uint32_t ring_bytes, char *why, size_t size)
+{
+	static const int tries[] = { EXTRA_UNIX | EXTRA_STEPS, EXTRA_UNIX, EXTRA_STEPS, 0 };
+	int i, k, err = 0;
+
+	for (k = 0; k < 4; k++) {
+		err = load(l, tier, ring_bytes, tries[k], why, size);
+		if (!err || err == -EPERM)
+			break;
+		for (i = 0; probes[i].program; i++)
+			if (tries[k] & extra_of(&probes[i], tier))
+				snprintf(l->status[i].why, sizeof(l->status[i].why), "%.100s", why);
+	}
+	for (i = 0; probes[i].program && !err; i++)
+		if (tries[k] & extra_of(&probes[i], tier))
+			l->status[i].why[0] = 0;
+	return err;
+}
+
 static int start(struct live *l, enum net_tier tier, uint32_t ring_bytes, char *why, size_t size)
 {
-	int i, err = load(l, tier, ring_bytes, 1, why, size);
+	int err = load_best(l, tier, ring_bytes, why, size);
 
-	if (err && tier == NET_TP) {
-		for (i = 0; probes[i].program; i++)
-			if (spare(&probes[i], tier))
-				snprintf(l->status[i].why, sizeof(l->status[i].why), "%.100s", why);
-		err = load(l, tier, ring_bytes, 0, why, size);
-	}
 	if (!err) {
 		l->ring = ring_buffer__new(bpf_map__fd(l->skel->maps.ring), on_record, l, NULL);
 		err = l->ring ? attach(l, tier, why, size) : -errno;
@@ -421,4 +456,42 @@ void live_mute(struct live *l, uint64_t cookie)
 
 	if (!bpf_map_update_elem(bpf_map__fd(l->skel->maps.muted), &cookie, &one, BPF_ANY))
 		__atomic_add_fetch(&l->skel->bss->mute_gen, 1, __ATOMIC_RELEASE);
+}
+
+/* --- engine steps ------------------------------------------------------------------------------------------------- */
+
+int live_prog(const struct live *l, const char *program)
+{
+	struct bpf_program *prog = bpf_object__find_program_by_name(l->skel->obj, program);
+	int fd = prog ? bpf_program__fd(prog) : -1;
+
+	return fd < 0 ? -1 : fd;
+}
+
+uint64_t live_step_hits(const struct live *l)
+{
+	return __atomic_load_n(&l->skel->bss->step_hits, __ATOMIC_RELAXED);
+}
+
+void live_step_state(struct live *l, const char *program, int err)
+{
+	int i;
+
+	for (i = 0; probes[i].program && strcmp(probes[i].program, program); i++)
+		;
+	if (!probes[i].program || (err && l->status[i].state == PROBE_ON))
+		return;
+	l->status[i].state = err ? PROBE_REFUSED : PROBE_ON;
+	l->status[i].why[0] = 0;
+	if (err)
+		explain(err, l->status[i].why, sizeof(l->status[i].why));
+}
+
+const char *live_step_why(const struct live *l)
+{
+	int i;
+
+	for (i = 0; probes[i].program && probes[i].use != USE_STEPS; i++)
+		;
+	return l->status[i].why;
 }

@@ -42,6 +42,14 @@ int  live_drain(struct live *l, void (*fn)(void *ctx, const struct ev_hdr *e), v
 int  live_activity(struct live *l, struct activity *ret);
 /* Events lost since attach, of all kinds. */
 uint64_t live_lost(struct live *l);
+/*
+ * The programs of engine steps, which are attached by others: descriptor of one, -1 if it could not be loaded; how often
+ * all of them ran; err 0: it is on somewhere, else why not; why they could not be loaded.
+ */
+int  live_prog(const struct live *l, const char *program);
+uint64_t live_step_hits(const struct live *l);
+void live_step_state(struct live *l, const char *program, int err);
+const char *live_step_why(const struct live *l);
 /* The bytes of this socket need not be copied any more. */
 void live_mute(struct live *l, uint64_t cookie);
 

@@ -14,14 +14,14 @@
 #define MET (RUN | CMD_LIST | CMD_CHECK)
 
 enum { O_METER = 256, O_POWER_MODEL, O_IDLE, O_SYSFS, O_PROCFS, O_NET, O_JSON, O_DURATION, O_VERSION,
-       O_PORT, O_COMM, O_CGROUP, O_UNIT, O_ONLY, O_FOLLOW };
+       O_PORT, O_COMM, O_CGROUP, O_UNIT, O_ONLY, O_FOLLOW, O_NO_STEPS };
 
 static const struct row {
 	int         id; /* a letter, if it has a short form */
 	const char *name, *arg, *help;
 	int         commands;
 } table[] = {
-	{ 'p', "pid", "PID[,PID...]", "trace these processes, their threads and children", RUN },
+	{ 'p', "pid", "PID[,PID...]", "trace these processes, their threads and children", RUN | CMD_CHECK },
 	{ O_PORT, "port", "N", "or those that listen on this TCP port", RUN },
 	{ O_COMM, "comm", "NAME", "or those of this name", RUN },
 	{ O_CGROUP, "cgroup", "PATH", "or those in this cgroup", RUN },
@@ -42,6 +42,7 @@ static const struct row {
 	{ O_SYSFS, "sysfs", "DIR", "read the meters under DIR instead of /sys", MET },
 	{ O_PROCFS, "procfs", "DIR", "and under DIR instead of /proc", MET },
 	{ O_NET, "net", "tp|sys", "network tier (the best that works if not given)", RUN | CMD_CHECK },
+	{ O_NO_STEPS, "no-steps", NULL, "put no probe into the server to see the steps of its engine", RUN | CMD_CHECK },
 	{ 'v', "verbose", NULL, "say more", ALL },
 	{ 'h', "help", NULL, "this text", ALL },
 	{ O_VERSION, "version", NULL, "print the version", ALL },
@@ -59,7 +60,7 @@ static const struct {
 	{ CMD_REPORT, "ipw-trace report [options]" },
 	{ CMD_SCRIPT, "ipw-trace script [options] [-p PID[,PID...] | -- COMMAND [ARG...]]" },
 	{ CMD_LIST, "ipw-trace list [options]" },
-	{ CMD_CHECK, "ipw-trace check [options]" },
+	{ CMD_CHECK, "ipw-trace check [options] [-p PID[,PID...]]" },
 };
 
 void say(const char *fmt, ...)
@@ -173,6 +174,9 @@ static int take(struct opts *o, int id, const char *arg)
 		return 0;
 	case O_FOLLOW:
 		o->follow = 1;
+		return 0;
+	case O_NO_STEPS:
+		o->no_steps = 1;
 		return 0;
 	case 'o':
 		o->out = arg;

@@ -26,6 +26,7 @@ struct opts {
 	const char *find;    /* what to find by it */
 	int      only;       /* what is named, and no more of the server */
 	int      follow;     /* and what comes after it */
+	int      no_steps;   /* of the engine */
 	char   **cmd; /* NULL-terminated; NULL: none */
 	double   duration_s; /* 0: until told to stop */
 	const char *out, *in;

@@ -17,6 +17,12 @@ const struct probe probes[] = {
 	{ "sys_enter", "sys_enter", "tier sys: what a system call is about to do with a socket", USE_SYS },
 	{ "sys_exit", "sys_exit", "tier sys: what it did", USE_SYS },
 	{ "sys_state", "inet_sock_set_state", "tier sys: close and reset of TCP", USE_SYS_TCP },
+	{ "engine_ubatch", "uprobe ubatch", "engine steps: llama.cpp begins a ubatch, with its tokens", USE_STEPS },
+	{ "engine_batch", "uprobe batch", "engine steps: llama.cpp begins a decode call, with its tokens", USE_STEPS },
+	{ "engine_call", "uprobe call", "engine steps: a call computes a batch", USE_STEPS },
+	{ "engine_return", "uretprobe return", "engine steps: the call has returned", USE_STEPS },
+	{ "engine_before", "uprobe before", "engine steps: vLLM on CPU is about to run the model", USE_STEPS },
+	{ "engine_after", "uprobe after", "engine steps: vLLM on CPU samples", USE_STEPS },
 	{ NULL, NULL, NULL, USE_ALWAYS },
 };
 

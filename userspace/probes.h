@@ -16,13 +16,14 @@ enum probe_use {
 	USE_TP,       /* network tier tp */
 	USE_SYS,      /* network tier sys; or beside tp, when the target listens on a unix socket */
 	USE_SYS_TCP,  /* network tier sys */
+	USE_STEPS,    /* engine steps, in the processes that have an engine that we know */
 };
 
 enum probe_state { PROBE_OFF = 0, PROBE_ON, PROBE_ABSENT, PROBE_REFUSED };
 
 struct probe {
 	const char *program;    /* in the skeleton */
-	const char *tracepoint; /* as the kernel's BTF names it: btf_trace_<tracepoint> */
+	const char *tracepoint; /* as the kernel's BTF names it: btf_trace_<tracepoint>; USE_STEPS: what people call it */
 	const char *doc;
 	enum probe_use use;
 };
@@ -32,7 +33,7 @@ struct probe_status {
 	char why[120];
 };
 
-#define PROBE_MAX 16
+#define PROBE_MAX 24
 
 extern const struct probe probes[]; /* ends with program NULL */
 

@@ -20,6 +20,7 @@
 #include "userspace/pipeline.h"
 #include "userspace/resolve.h"
 #include "userspace/sockets.h"
+#include "userspace/steps.h"
 #include "userspace/util/clock.h"
 #include "userspace/util/fmt.h"
 #include "userspace/util/host.h"
@@ -40,6 +41,7 @@ struct session {
 	struct pipeline pipeline;
 	int             piped;          /* the pipeline is there */
 	struct follow   follow;
+	struct steps    steps;
 	sigset_t        old_mask;
 	int             epfd, sigfd, timerfd;
 	int             stop, empty, said_silent, shows_status, status_shown;
@@ -94,6 +96,7 @@ static void on_ev(void *ctx, const struct ev_hdr *e)
 	struct session *s = ctx;
 
 	follow_event(&s->follow, e);
+	steps_event(&s->steps, e);
 	pipeline_ev(&s->pipeline, e);
 }
 
@@ -184,6 +187,7 @@ static int tick(struct session *s)
 	gpus_ask(&s->gpus, &s->follow, &s->pipeline, a.t_ns);
 	drain(s);
 	follow_check(&s->follow, a.t_ns, s->pipeline.next_id, s->pipeline.queries.by_id.used);
+	steps_check(&s->steps, a.t_ns);
 	status_show(s, a.t_ns);
 	s->end.end_ns = a.t_ns;
 	if (!s->said_silent && !s->pipeline.next_id && a.t_ns - s->run.start_ns > SILENT_NS)
@@ -286,6 +290,18 @@ static int open_meters(struct session *s)
 	return 0;
 }
 
+/* Before the user is told that we are attached. */
+static void see_steps(struct session *s)
+{
+	char why[160];
+
+	if (s->o->no_steps)
+		return;
+	if (steps_init(&s->steps, s->live, &s->follow, s->o->verbose, why, sizeof(why)))
+		say("engine steps are not seen: %s", why);
+	steps_check(&s->steps, clock_mono_ns());
+}
+
 static int attach(struct session *s)
 {
 	char why[640];
@@ -305,6 +321,7 @@ static int attach(struct session *s)
 		}
 	}
 	follow_unix(&s->follow);
+	see_steps(s);
 	return 0;
 }
 
@@ -445,6 +462,7 @@ int session_run(const struct opts *o, const struct sink *to, int nsink)
 	}
 	if (s.piped)
 		pipeline_release(&s.pipeline);
+	steps_release(&s.steps);
 	live_free(s.live);
 	sampler_free(s.sampler);
 	follow_release(&s.follow);

@@ -11,7 +11,7 @@
  */
 #include "core.bpf.h"
 
-/* More in an llama_ubatch, or none, is no count: of versions that return by a hidden pointer it is part of an address. */
+/* No count of an llama_ubatch: versions that return by a hidden pointer have half of an address there. */
 #define UBATCH_MAX 16384
 #define BATCH_MAX  (1 << 24)
 

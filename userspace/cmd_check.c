@@ -10,6 +10,9 @@
 #include "userspace/cmd.h"
 #include "userspace/live.h"
 #include "userspace/opts.h"
+#include "userspace/steps.h"
+#include "userspace/target.h"
+#include "userspace/util/fmt.h"
 
 static void row(int ok, const char *what, const char *found)
 {
@@ -69,6 +72,53 @@ static void check_kernel(void)
 	row(buf[0] != '0', "BPF JIT", buf[0] == '0' ? "off: events cost several times more" : "on");
 }
 
+/* Of which processes the steps would be seen: of those that -p names and their descendants. */
+static void check_engines(const struct opts *o)
+{
+	static uint32_t pids[TARGET_PIDS_MAX];
+	char what[400], buf[512], comm[16];
+	uint32_t tgid;
+	int i, k, n, seen;
+
+	for (i = 0; i < o->npid; i++) {
+		if (target_resolve(o->pid[i], &tgid, comm)) {
+			snprintf(buf, sizeof(buf), "%u: no such process", o->pid[i]);
+			row(0, "engine steps", buf);
+			continue;
+		}
+		pids[0] = tgid;
+		n = 1 + target_descendants(tgid, pids + 1, TARGET_PIDS_MAX - 1);
+		for (k = 0; k < n; k++) {
+			seen = steps_explain(pids[k], what, sizeof(what));
+			if (!target_resolve(pids[k], &tgid, comm)) {
+				snprintf(buf, sizeof(buf), "%u (%s): %s", pids[k], comm, what);
+				row(seen, "engine steps", buf);
+			}
+		}
+	}
+}
+
+static void check_steps(const struct opts *o, struct live *l)
+{
+	char why[160], buf[256], cost[16];
+	struct steps s;
+
+	if (o->no_steps) {
+		row(0, "engine steps", "off (--no-steps)");
+		return;
+	}
+	if (steps_init(&s, l, NULL, 0, why, sizeof(why))) {
+		snprintf(buf, sizeof(buf), "not seen: %s", why);
+		row(0, "engine steps", buf);
+		return;
+	}
+	snprintf(buf, sizeof(buf), "of llama.cpp and of vLLM on CPU, by %s; each is two hits, of %s us here",
+		 uprobe_multi() ? "uprobe_multi" : "perf events", fmt3(cost, sizeof(cost), s.hit_ns * 1e-3));
+	row(1, "engine steps", buf);
+	steps_release(&s);
+	check_engines(o);
+}
+
 static int check_tracing(const struct opts *o)
 {
 	char why[640] = "", buf[128];
@@ -83,6 +133,7 @@ static int check_tracing(const struct opts *o)
 			 net_tier_name(live_tier(l)));
 		row(1, "network tier", buf);
 		row(1, "BPF programs", "loaded and attached");
+		check_steps(o, l);
 	}
 	live_free(l);
 	return err;

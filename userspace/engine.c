@@ -19,27 +19,29 @@
 #define GGML_FILES  "libggml-base*.so* libggml.so*"
 #define VLLM_FILES  "_C.abi3.so _C_*.abi3.so"
 
+/* llama_context::process_ubatch(const llama_ubatch &, llm_graph_type, llama_memory_context_i *, ggml_status &) */
+#define UBATCH "_ZN13llama_context14process_ubatchERK12llama_ubatch14llm_graph_type" \
+	       "P22llama_memory_context_iR11ggml_status"
+
 /*
  * llama.cpp. The finest step is a ubatch: a decode call of 2048 prompt tokens is four of 512, each of which reads all
  * weights once, so what a step costs beside its tokens comes once for each ubatch, not once for each call; and the call
  * knows how many tokens are in it. It computes in there on a CPU; with a GPU it returns when the work has been handed
  * over. Where the C++ names are gone, the calls of the C interface, of which llama_decode and llama_encode have their
- * count on the stack; older and newer servers call the one or the other (llama_process has the batch behind a pointer of no
+ * count on the stack; older servers call these, newer ones llama_process (which has the batch behind a pointer of no
  * known layout). Where the names of libllama are gone too, as in Ollama's own runner, each graph.
  *
- * A return that is seen stands in the way of a C++ exception. Through these functions one never comes back: the C
- * interface lets none out.
+ * A C++ exception cannot pass a return that is watched: the process would end. What fails in a batch is told by a status
+ * here, and the C interface is no place for exceptions.
  *
- * vLLM on CPU: the attention's metadata are made once a step in each worker, just before the model runs, and the sampler
- * asks for the best of the logits when it has run. Both by their entry: an exception of torch passes here. Of a tensor
- * parallel engine the rank that samples speaks for all.
+ * vLLM on CPU: the attention's metadata are made once a step in each worker, just before the model runs; the sampler
+ * asks for the best of the logits when it has run. Both are seen by their entry, as torch does throw exceptions there.
+ * Of a tensor parallel engine the rank that samples speaks for all.
  */
 const struct engine_way engine_ways[] = {
 	{ "llama.cpp", LLAMA_FILES, 1, "a ubatch, with its tokens", {
-		{ "_ZN13llama_context14process_ubatchERK12llama_ubatch14llm_graph_typeP22llama_memory_context_iR11ggml_status",
-		  "engine_ubatch", UPROBE_ENTRY, 0 },
-		{ "_ZN13llama_context14process_ubatchERK12llama_ubatch14llm_graph_typeP22llama_memory_context_iR11ggml_status",
-		  "engine_return", UPROBE_RETURN, 0 } } },
+		{ UBATCH, "engine_ubatch", UPROBE_ENTRY, 0 },
+		{ UBATCH, "engine_return", UPROBE_RETURN, 0 } } },
 	{ "llama.cpp", LLAMA_FILES, 1, "a decode call, with its tokens", {
 		{ "llama_decode", "engine_batch", UPROBE_ENTRY, 0 },
 		{ "llama_decode", "engine_return", UPROBE_RETURN, 0 },

@@ -59,7 +59,7 @@ int engine_choose(const char *engine, const struct engine_module *m, int n);
 /* This module has that way whole. */
 int engine_has(const struct engine_module *m, int way);
 
-/* The path by which the kernel finds a module of a process, also when its name is gone or is seen in a container only. */
+/* The path by which the kernel finds a module of a process, also when its name is gone or is one in a container. */
 void engine_path(uint32_t pid, const struct engine_module *m, char *buf, size_t size);
 
 #endif

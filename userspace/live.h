@@ -43,8 +43,8 @@ int  live_activity(struct live *l, struct activity *ret);
 /* Events lost since attach, of all kinds. */
 uint64_t live_lost(struct live *l);
 /*
- * The programs of engine steps, which are attached by others: descriptor of one, -1 if it could not be loaded; how often
- * all of them ran; err 0: it is on somewhere, else why not; why they could not be loaded.
+ * The programs of engine steps, which others attach: descriptor of one, -1 if it could not be loaded; how often all of
+ * them ran; err 0: it is on somewhere, else why not; why they could not be loaded.
  */
 int  live_prog(const struct live *l, const char *program);
 uint64_t live_step_hits(const struct live *l);

@@ -42,7 +42,7 @@ static const struct row {
 	{ O_SYSFS, "sysfs", "DIR", "read the meters under DIR instead of /sys", MET },
 	{ O_PROCFS, "procfs", "DIR", "and under DIR instead of /proc", MET },
 	{ O_NET, "net", "tp|sys", "network tier (the best that works if not given)", RUN | CMD_CHECK },
-	{ O_NO_STEPS, "no-steps", NULL, "put no probe into the server to see the steps of its engine", RUN | CMD_CHECK },
+	{ O_NO_STEPS, "no-steps", NULL, "do not look at the steps of the server's engine", RUN | CMD_CHECK },
 	{ 'v', "verbose", NULL, "say more", ALL },
 	{ 'h', "help", NULL, "this text", ALL },
 	{ O_VERSION, "version", NULL, "print the version", ALL },

@@ -23,7 +23,7 @@ enum probe_state { PROBE_OFF = 0, PROBE_ON, PROBE_ABSENT, PROBE_REFUSED };
 
 struct probe {
 	const char *program;    /* in the skeleton */
-	const char *tracepoint; /* as the kernel's BTF names it: btf_trace_<tracepoint>; USE_STEPS: what people call it */
+	const char *tracepoint; /* as the kernel's BTF names it: btf_trace_<it>; USE_STEPS: a name for people */
 	const char *doc;
 	enum probe_use use;
 };

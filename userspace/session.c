@@ -293,13 +293,16 @@ static int open_meters(struct session *s)
 /* Before the user is told that we are attached. */
 static void see_steps(struct session *s)
 {
-	char why[160];
+	char why[160], cost[16];
 
 	if (s->o->no_steps)
 		return;
 	if (steps_init(&s->steps, s->live, &s->follow, s->o->verbose, why, sizeof(why)))
 		say("engine steps are not seen: %s", why);
 	steps_check(&s->steps, clock_mono_ns());
+	if (s->steps.on && s->o->verbose)
+		say("engine steps: a hit costs %s us here%s", fmt3(cost, sizeof(cost), s->steps.hit_ns * 1e-3),
+		    s->steps.attached ? "" : "; no engine that is known is loaded yet");
 }
 
 static int attach(struct session *s)

@@ -208,6 +208,7 @@ static void attach(struct steps *s, struct step_proc *p, uint32_t pid, struct en
 				continue;
 			any = 1;
 			err = attach_module(s, p, pid, &m[i], way);
+			s->attached += !err;
 			say_attached(s, pid, &m[i], way, err);
 		}
 	}
@@ -325,8 +326,8 @@ static void keep_budget(struct steps *s, uint64_t now)
 	s->hits_ns = now;
 	if (part <= STEPS_BUDGET)
 		return;
-	say("engine steps are off from now on: %.0f hits a second at %s us each take %.1f %% of a CPU, more than %g %%", rate,
-	    fmt3(cost, sizeof(cost), s->hit_ns * 1e-3), part * 100, STEPS_BUDGET * 100);
+	say("engine steps are off from now on: %.0f hits a second at %s us each take %.1f %% of a CPU, more than %g %%",
+	    rate, fmt3(cost, sizeof(cost), s->hit_ns * 1e-3), part * 100, STEPS_BUDGET * 100);
 	off(s);
 }
 

@@ -29,6 +29,7 @@ struct steps {
 	uint64_t     hits, hits_ns; /* at the beginning of the window of the budget */
 	struct { uint64_t dev, ino; } said[32]; /* files of which it was said that they are of no use */
 	int          nsaid;
+	int          attached;   /* to so many files of processes so far */
 };
 
 /* 0; or -errno if steps cannot be seen on this kernel, with the reason in `why`. */

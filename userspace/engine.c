@@ -31,8 +31,8 @@
  * count on the stack; older servers call these, newer ones llama_process (which has the batch behind a pointer of no
  * known layout). Where the names of libllama are gone too, as in Ollama's own runner, each graph.
  *
- * A C++ exception cannot pass a return that is watched: the process would end. What fails in a batch is told by a status
- * here, and the C interface is no place for exceptions.
+ * A C++ exception cannot pass a return that is watched: the process would end. What fails in a batch is told by a
+ * status here, and the C interface is no place for exceptions.
  *
  * vLLM on CPU: the attention's metadata are made once a step in each worker, just before the model runs; the sampler
  * asks for the best of the logits when it has run. Both are seen by their entry, as torch does throw exceptions there.

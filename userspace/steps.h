@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Engine steps of the processes that are traced: finds the engines in them, attaches to each, says what is seen and what
- * not, and leaves off when it costs too much.
+ * Engine steps of the processes that are traced: finds the engines in them, attaches to each, says what is seen and
+ * what not, and leaves off when it costs too much.
  *
  * Each process has its own breakpoints, though one file may be mapped by many: the kernel writes them into that
- * process's memory alone. One attachment for all of a file with a filter in the program would be less to keep, but every
- * other process on the machine that runs the same library would trap at each step of its own.
+ * process's memory alone. One attachment for all of a file with a filter in the program would be less to keep, but
+ * every other process on the machine that runs the same library would trap at each step of its own.
  */
 #ifndef IPW_STEPS_H
 #define IPW_STEPS_H

@@ -20,12 +20,12 @@ enum uprobe_edge { UPROBE_ENTRY = 0, UPROBE_RETURN };
  */
 int uprobe_multi(void);
 
-/* Returns a descriptor that keeps it attached, or -errno. prog_fd is loaded for uprobe_multi() ? ..._ATTACH_TYPE : 0. */
+/* Returns a descriptor that keeps it attached, or -errno. The program is loaded as uprobe_multi() says. */
 int uprobe_attach(int prog_fd, const char *path, uint64_t offset, enum uprobe_edge edge, uint32_t pid);
 
 /*
- * On x86 a return is seen by a system call that the kernel makes the process do; from 6.11 until it was mended (6.14, and
- * in stable releases of 6.12 and 6.13) a seccomp filter that does not know of it breaks the process. 1: not in this one.
+ * On x86 a return is seen by a system call that the kernel makes the process do; from 6.11 until it was mended (6.14,
+ * and stable releases of 6.12 and 6.13) a seccomp filter that does not know of it breaks the process. 1: not in this.
  */
 int uprobe_return_breaks(uint32_t pid);
 

@@ -12,9 +12,9 @@
  * Little-endian. Strings are NUL-terminated and clean to print. Times are CLOCK_MONOTONIC nanoseconds.
  *
  * Order: at each look at the CPUs a REC_ACTIVITY, then the readings that were taken just after it, then (once a second)
- * REC_GPU, then the wire events and steps that came until the next look. An event's own time, of a step that of its end,
- * may lie before the look that precedes it, not before the one before that. Of a query WIRE_REQUEST comes before WIRE_RESPONSE, and that before
- * the rest. REC_END is the last record.
+ * REC_GPU, then the wire events and steps that came until the next look. An event's own time (of a step its end) may
+ * lie before the look that precedes it, not before the one before that. Of a query WIRE_REQUEST comes before
+ * WIRE_RESPONSE, and that before the rest. REC_END is the last record.
  */
 #ifndef IPW_SINK_RECORDING_H
 #define IPW_SINK_RECORDING_H

@@ -128,9 +128,9 @@ static uint64_t offset_of(const struct elf *e, uint64_t addr)
 
 	for (i = 0; i < e->nseg; i++) {
 		s = &e->seg[i];
-		if (s->p_type != PT_LOAD || !(s->p_flags & PF_X) || addr < s->p_vaddr || addr - s->p_vaddr >= s->p_filesz)
-			continue;
 		off = addr - s->p_vaddr;
+		if (s->p_type != PT_LOAD || !(s->p_flags & PF_X) || addr < s->p_vaddr || off >= s->p_filesz)
+			continue;
 		return in_file(e, s->p_offset, off + 1) ? s->p_offset + off : 0;
 	}
 	return 0;
@@ -154,8 +154,14 @@ static void match(const struct elf *e, const Elf64_Sym *s, const char *name, str
 			want[i].offset = offset_of(e, s->st_value);
 }
 
+static int is_code(const Elf64_Sym *s)
+{
+	return ELF64_ST_TYPE(s->st_info) == STT_FUNC && s->st_shndx != SHN_UNDEF && s->st_value;
+}
+
 /* One table of symbols and its names, a piece at a time. */
-static int walk(const struct elf *e, const Elf64_Shdr *tab, const char *names, size_t size, struct elf_want *want, int n)
+static int walk(const struct elf *e, const Elf64_Shdr *tab, const char *names, size_t size, struct elf_want *want,
+		int n)
 {
 	static Elf64_Sym buf[AT_ONCE];
 	uint64_t left = tab->sh_size / sizeof(*buf), at = tab->sh_offset;
@@ -168,8 +174,7 @@ static int walk(const struct elf *e, const Elf64_Shdr *tab, const char *names, s
 		if (err)
 			return err;
 		for (i = 0; i < k; i++)
-			if (ELF64_ST_TYPE(buf[i].st_info) == STT_FUNC && buf[i].st_shndx != SHN_UNDEF && buf[i].st_value &&
-			    buf[i].st_name < size)
+			if (is_code(&buf[i]) && buf[i].st_name < size)
 				match(e, &buf[i], names + buf[i].st_name, want, n);
 	}
 	return 0;
@@ -181,7 +186,8 @@ static int table(const struct elf *e, const Elf64_Shdr *tab, struct elf_want *wa
 	char *names = NULL;
 	int err;
 
-	if (tab->sh_entsize != sizeof(Elf64_Sym) || tab->sh_link >= e->nsec || !in_file(e, tab->sh_offset, tab->sh_size))
+	if (tab->sh_entsize != sizeof(Elf64_Sym) || tab->sh_link >= e->nsec ||
+	    !in_file(e, tab->sh_offset, tab->sh_size))
 		return -EBADMSG;
 	str = &e->sec[tab->sh_link];
 	if (str->sh_type != SHT_STRTAB || !str->sh_size)

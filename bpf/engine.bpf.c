@@ -113,6 +113,45 @@ int engine_return(struct pt_regs *ctx)
 	return end(PT_REGS_SP(ctx));
 }
 
+/*
+ * vLLM's get_scheduler_metadata(long requests, long, long, long, const at::Tensor &, ScalarType, const at::Tensor &
+ * query_start_loc, ...): the last says where each request's tokens begin in the batch, and then where the last one's
+ * end. A tensor is a pointer to its TensorImpl, which has its Storage behind the vtable and the reference counts, as
+ * that has the data: so for years in all versions of torch, and that the first of them is 0 says that we are right.
+ */
+struct tensor_head {
+	__u64 vtable, counts, first;
+};
+
+static __always_inline __s32 tokens_of_tensor(const void *tensor, __u64 requests)
+{
+	struct tensor_head h = {};
+	const void *impl = NULL;
+	__s32 zero = -1, n;
+
+	if (requests > BATCH_MAX || bpf_probe_read_user(&impl, sizeof(impl), tensor) ||
+	    bpf_probe_read_user(&h, sizeof(h), impl) || bpf_probe_read_user(&h, sizeof(h), (const void *)h.first) ||
+	    bpf_probe_read_user(&zero, sizeof(zero), (const void *)h.first) || zero)
+		return -1;
+	n = tokens_at((const __s32 *)h.first + requests, BATCH_MAX);
+	return n < (__s32)requests ? -1 : n;
+}
+
+SEC("uprobe")
+int engine_tensor(struct pt_regs *ctx)
+{
+	const void *tensor = NULL;
+
+#if defined(__TARGET_ARCH_x86) /* the first register has where the result goes, the stack what is in none */
+	if (bpf_probe_read_user(&tensor, sizeof(tensor), (const void *)(CALLER_SP(ctx) + 8)))
+		tensor = NULL;
+	return begin(0, tokens_of_tensor(tensor, PT_REGS_PARM2(ctx)));
+#else
+	tensor = (const void *)PT_REGS_PARM7(ctx);
+	return begin(0, tokens_of_tensor(tensor, PT_REGS_PARM1(ctx)));
+#endif
+}
+
 /* A function that is called before a batch is computed. */
 SEC("uprobe")
 int engine_before(struct pt_regs *ctx)

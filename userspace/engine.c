@@ -22,6 +22,7 @@
 /* llama_context::process_ubatch(const llama_ubatch &, llm_graph_type, llama_memory_context_i *, ggml_status &) */
 #define UBATCH "_ZN13llama_context14process_ubatchERK12llama_ubatch14llm_graph_type" \
 	       "P22llama_memory_context_iR11ggml_status"
+#define METADATA "_Z22get_scheduler_metadata"
 
 /*
  * llama.cpp. The finest step is a ubatch: a decode call of 2048 prompt tokens is four of 512, each of which reads all
@@ -55,8 +56,12 @@ const struct engine_way engine_ways[] = {
 	{ "llama.cpp", GGML_FILES, 1, "a graph", {
 		{ "ggml_backend_sched_graph_compute_async", "engine_call", UPROBE_ENTRY, 0 },
 		{ "ggml_backend_sched_graph_compute_async", "engine_return", UPROBE_RETURN, 0 } } },
+	{ "vLLM on CPU", VLLM_FILES, 0, "from the attention's metadata to the sampler, with its tokens", {
+		{ METADATA "llllRKN2at6TensorEN3c1010ScalarTypeES2_*", "engine_tensor", UPROBE_ENTRY, 0 },
+		{ "_Z13greedy_argmax*", "engine_after", UPROBE_ENTRY, 0 },
+		{ "_Z19fused_gumbel_argmax*", "engine_after", UPROBE_ENTRY, 1 } } },
 	{ "vLLM on CPU", VLLM_FILES, 0, "from the attention's metadata to the sampler", {
-		{ "_Z22get_scheduler_metadata*", "engine_before", UPROBE_ENTRY, 0 },
+		{ METADATA "*", "engine_before", UPROBE_ENTRY, 0 },
 		{ "_Z13greedy_argmax*", "engine_after", UPROBE_ENTRY, 0 },
 		{ "_Z19fused_gumbel_argmax*", "engine_after", UPROBE_ENTRY, 1 } } },
 	{ NULL, NULL, 0, NULL, { { NULL, NULL, UPROBE_ENTRY, 0 } } },

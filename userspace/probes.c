@@ -22,6 +22,7 @@ const struct probe probes[] = {
 	{ "engine_call", "uprobe call", "engine steps: a call computes a batch", USE_STEPS },
 	{ "engine_return", "uretprobe return", "engine steps: the call has returned", USE_STEPS },
 	{ "engine_before", "uprobe before", "engine steps: vLLM on CPU is about to run the model", USE_STEPS },
+	{ "engine_tensor", "uprobe tensor", "engine steps: the same, with its tokens", USE_STEPS },
 	{ "engine_after", "uprobe after", "engine steps: vLLM on CPU samples", USE_STEPS },
 	{ NULL, NULL, NULL, USE_ALWAYS },
 };

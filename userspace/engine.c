@@ -37,7 +37,7 @@
  *
  * vLLM on CPU: the attention's metadata are made once a step in each worker, just before the model runs; the sampler
  * asks for the best of the logits when it has run. Both are seen by their entry, as torch does throw exceptions there.
- * Of a tensor parallel engine the rank that samples speaks for all.
+ * Of a tensor parallel engine every rank does both.
  */
 const struct engine_way engine_ways[] = {
 	{ "llama.cpp", LLAMA_FILES, 1, "a ubatch, with its tokens", {
@@ -162,6 +162,29 @@ int engine_modules(uint32_t pid, struct engine_module *ret, int max)
 	}
 	fclose(f);
 	return n;
+}
+
+int engine_is_further_rank(const char *title)
+{
+	const char *tp = strstr(title, "_TP");
+
+	return tp && tp[3] >= '1' && tp[3] <= '9';
+}
+
+int engine_tells_again(uint32_t pid)
+{
+	char path[64], title[128];
+	size_t n = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%u/cmdline", pid);
+	f = fopen(path, "re");
+	if (f) {
+		n = fread(title, 1, sizeof(title) - 1, f);
+		fclose(f);
+	}
+	title[n] = 0; /* of a command line that is the first word */
+	return engine_is_further_rank(title);
 }
 
 /* --- what is in it ------------------------------------------------------------------------------------------------ */

@@ -59,6 +59,14 @@ int engine_choose(const char *engine, const struct engine_module *m, int n);
 /* This module has that way whole. */
 int engine_has(const struct engine_module *m, int way);
 
+/*
+ * By what a process calls itself: it is a further rank of a tensor parallel engine ("VLLM::Worker_TP1"). All ranks
+ * compute the same batch at the same time, so the first speaks for them.
+ */
+int engine_is_further_rank(const char *title);
+/* The same of a process. */
+int engine_tells_again(uint32_t pid);
+
 /* The path by which the kernel finds a module of a process, also when its name is gone or is one in a container. */
 void engine_path(uint32_t pid, const struct engine_module *m, char *buf, size_t size);
 

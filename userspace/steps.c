@@ -227,7 +227,7 @@ static void look(struct steps *s, struct step_proc *p, uint32_t pid)
 	if (size == p->vsize)
 		return;
 	p->vsize = size;
-	n = engine_modules(pid, m, ENGINE_MODULES);
+	n = engine_tells_again(pid) ? 0 : engine_modules(pid, m, ENGINE_MODULES); /* it may say so only after a while */
 	sig = signature(m, n > 0 ? n : 0);
 	if (n < 0 || sig == p->sig)
 		return;
@@ -390,7 +390,7 @@ int steps_explain(uint32_t pid, char *buf, size_t size)
 
 	for (i = 0; i < n; i++)
 		engine_look(pid, &m[i]);
-	for (k = 0; engine_ways[k].engine && n > 0; k++) {
+	for (k = 0; engine_ways[k].engine && n > 0 && !engine_tells_again(pid); k++) {
 		way = engine_choose(engine_ways[k].engine, m, n);
 		for (i = 0; i < n && way >= 0; i++)
 			if (engine_has(&m[i], way)) {
@@ -401,7 +401,9 @@ int steps_explain(uint32_t pid, char *buf, size_t size)
 	}
 	for (i = 0; i < n; i++)
 		named = m[i].named && named < 0 ? i : named;
-	if (named >= 0)
+	if (n > 0 && engine_tells_again(pid))
+		snprintf(buf, size, "the first rank of its engine tells of the same steps");
+	else if (named >= 0)
 		snprintf(buf, size, "%s: %s", base_of(m[named].path), why_not(&m[named]));
 	else
 		snprintf(buf, size, "%s", n < 0 ? strerror(-n) : "no engine that is known here is loaded");

@@ -6,11 +6,13 @@ import os
 import statistics
 import subprocess
 import sys
+import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "../lib"))
 from harness import check, done, free_port, load, tempdir, tracer  # noqa: E402
 from heavy import Case, check_server, counters, python_of, server  # noqa: E402
+from steps import script, steps_of  # noqa: E402
 
 LONE = 15            # queries alone on the server
 TIME_TOLERANCE = 15  # ms, between medians; they are 1 to 3 apart on an idle machine
@@ -100,6 +102,25 @@ def lone_times(what, p, port):
         check(abs(d) <= TIME_TOLERANCE, "%s, lone: %s, median difference %.2f ms" % (what, name, d))
 
 
+def steps(what, p, port):
+    """As many as the engine counts; every token goes through it, but the last of each query, which is not read."""
+    with tempdir() as d:
+        data = os.path.join(d, "ipw.data")
+        with tracer("-p", p.pid, "--json", "-o", data) as t:
+            before = metrics(port)["vllm:iteration_tokens_total_count"]
+            rows = load(port, "-n", 4, "-c", 4, "--seed", 60, *TOKENS)
+            time.sleep(0.5)
+            counted = metrics(port)["vllm:iteration_tokens_total_count"] - before
+            t.stop()
+        seen = steps_of(script(data))
+    check(len(seen) == counted and len({s.pid for s in seen}) == 1, "%s: %d steps, as it counts" % (what, counted),
+          seen)
+    tokens = sum(r["usage"]["total_tokens"] - 1 for r in rows)
+    check(sum(s.tokens for s in seen) == tokens, "%s: %d tokens in its steps" % (what, tokens), seen)
+    strays = [s for s in seen if not any(r["send_ns"] / 1e9 <= s.begin and s.end <= r["end_ns"] / 1e9 for r in rows)]
+    check(not strays, what + ": its steps lie within queries", strays)
+
+
 def merged(what, p, port):
     """That it is as the set-up says: fewer events than tokens."""
     rows = load(port, "-n", 4, "-c", 4, "--seed", 50, *TOKENS)
@@ -119,6 +140,7 @@ def main():
                 if cases is MERGED:
                     merged(what, p, port)
                 check_server(what, p, port, cases, roles, lambda: snap(port))
+                steps(what, p, port)
                 if not args:
                     lone_times(what, p, port)
     done()

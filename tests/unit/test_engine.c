@@ -295,6 +295,17 @@ static void which_way(void **state)
 	assert_int_equal(engine_choose("no engine", m, 3), -1);
 }
 
+static void ranks(void **state)
+{
+	assert_int_equal(engine_is_further_rank("VLLM::Worker_TP1"), 1);
+	assert_int_equal(engine_is_further_rank("VLLM::Worker_DP1_TP12"), 1);
+	assert_int_equal(engine_is_further_rank("VLLM::Worker_TP0"), 0);
+	assert_int_equal(engine_is_further_rank("VLLM::Worker_DP1_TP0_EP1"), 0);
+	assert_int_equal(engine_is_further_rank("VLLM::Worker"), 0);
+	assert_int_equal(engine_is_further_rank("/srv/a_TP/x"), 0);
+	assert_int_equal(engine_is_further_rank(""), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -304,6 +315,7 @@ int main(void)
 		cmocka_unit_test(lines_of_maps),
 		cmocka_unit_test(what_is_loaded),
 		cmocka_unit_test(which_way),
+		cmocka_unit_test(ranks),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

@@ -7,6 +7,7 @@ import random
 import struct
 import subprocess
 import sys
+import zlib
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../lib"))
 from harness import ROOT, TRACE, check, done, tempdir  # noqa: E402
@@ -109,6 +110,32 @@ def script():
         check(mine[-1].startswith("over "), "script: %d ends last" % r["id"], mine[-1])
 
 
+def steps(d):
+    """Steps of the engine in a recording: printed, and whatever cannot be one is left out; the report is the same."""
+    with open(GOLDEN, "rb") as f:
+        whole = f.read()
+    blocks, at = 0, 16
+    while at < len(whole):
+        blocks, at = blocks + 1, at + 16 + struct.unpack_from("<I", whole, at + 4)[0]
+
+    def rec(slot, begin, end, tokens, size=32):
+        return struct.pack("<HHIQQiI", 10, size, slot, begin, end, tokens, 4711)[:size]
+    second = 1000000000
+    good = rec(1, 5 * second, 6 * second, 17) + rec(1, 6 * second, 6 * second + 1500000, -1)
+    bad = [rec(0, second, second, 1), rec(2, second, second, 1), rec(1, second, second - 1, 1), rec(1, 0, second, 1),
+           rec(1, second, second, -2), rec(1, second, second, 1, 24)]
+    for name, recs, n in (("good", good, 0), ("bad", good + b"".join(bad), len(bad))):
+        path = os.path.join(d, name)
+        with open(path, "wb") as f:
+            f.write(whole + struct.pack("<IIII", 0x42575049, len(recs), zlib.crc32(recs, blocks), blocks) + recs)
+        lines = [x.strip() for x in run("script", "-i", path).stdout.splitlines() if " step " in x]
+        check(lines == ["6.000000 - step pid 4711 since 5.000000 tokens 17",
+                        "6.001500 - step pid 4711 since 6.000000 tokens -"], "script: steps, %d bad ones" % n, lines)
+        p = run("report", "-i", path, "--json")
+        check(p.stdout == run("report", "-i", GOLDEN, "--json").stdout and (str(n) in p.stderr) == (n > 0),
+              "report: %d bad steps" % n, p.stderr)
+
+
 def damage(d):
     with open(GOLDEN, "rb") as f:
         whole = f.read()
@@ -165,6 +192,7 @@ manual()
 contract()
 script()
 with tempdir() as tmp:
+    steps(tmp)
     damage(tmp)
 output()
 done()

@@ -15,7 +15,7 @@
 #include "userspace/util/elf.h"
 #include "userspace/util/str.h"
 
-#define LLAMA_FILES "libllama.so* *llama*.so"
+#define LLAMA_FILES "libllama.so* *llama*.so llama-server koboldcpp* llamafile*"
 #define GGML_FILES  "libggml-base*.so* libggml.so*"
 #define VLLM_FILES  "_C.abi3.so _C_*.abi3.so"
 

@@ -31,6 +31,7 @@ struct step_proc {
 
 /* --- what a hit costs --------------------------------------------------------------------------------------------- */
 
+/* Its first instruction is a return, which the kernel has to step over, as an endbr64: the dearer kind of hit. */
 static __attribute__((noinline)) void nothing(void)
 {
 	asm volatile("" ::: "memory");
@@ -91,9 +92,9 @@ static int measure(struct live *live, double *ret_ns)
 
 /* --- one process -------------------------------------------------------------------------------------------------- */
 
-static void detach(struct step_proc *p)
+static void detach(struct step_proc *p, int from)
 {
-	while (p->nfd)
+	while (p->nfd > from)
 		close(p->fd[--p->nfd]);
 }
 
@@ -102,7 +103,7 @@ static void drop(struct steps *s, uint32_t tgid)
 	struct step_proc *p = hash_del(&s->procs, tgid);
 
 	if (p)
-		detach(p);
+		detach(p, 0);
 	free(p);
 }
 
@@ -159,27 +160,27 @@ static int already_said(struct steps *s, const struct engine_module *m)
 	return 0;
 }
 
-/* All points of a way in one file. 0 or -errno. */
+/* All points of a way in one file, or none. 0 or -errno. */
 static int attach_module(struct steps *s, struct step_proc *p, uint32_t pid, const struct engine_module *m, int way)
 {
 	const struct engine_point *at;
+	int i, fd = 0, had = p->nfd;
 	char path[320];
-	int i, fd;
 
 	engine_path(pid, m, path, sizeof(path));
-	for (i = 0; i < ENGINE_POINTS && p->nfd < FDS; i++) {
+	for (i = 0; i < ENGINE_POINTS && p->nfd < FDS && fd >= 0; i++) {
 		at = &engine_ways[way].at[i];
 		if (!at->symbol || !m->at[way][i])
 			continue;
-		if (at->edge == UPROBE_RETURN && uprobe_return_breaks(pid))
-			return -EUSERS;
-		fd = uprobe_attach(live_prog(s->live, at->program), path, m->at[way][i], at->edge, pid);
+		fd = at->edge == UPROBE_RETURN && uprobe_return_breaks(pid) ? -EUSERS :
+		     uprobe_attach(live_prog(s->live, at->program), path, m->at[way][i], at->edge, pid);
 		live_step_state(s->live, at->program, fd < 0 ? fd : 0);
-		if (fd < 0)
-			return fd;
-		p->fd[p->nfd++] = fd;
+		if (fd >= 0)
+			p->fd[p->nfd++] = fd;
 	}
-	return 0;
+	if (fd < 0)
+		detach(p, had);
+	return fd < 0 ? fd : 0;
 }
 
 static void say_attached(struct steps *s, uint32_t pid, const struct engine_module *m, int way, int err)
@@ -188,7 +189,7 @@ static void say_attached(struct steps *s, uint32_t pid, const struct engine_modu
 	const char *why = err == -EUSERS ? "this kernel's return probes would break it under its seccomp filter" :
 			  strerror(-err);
 
-	if (err && !already_said(s, m))
+	if (err && err != -ESRCH && !already_said(s, m))
 		say("engine steps of %u are not seen: %s: %s", pid, base_of(m->path), why);
 	else if (!err && s->verbose)
 		say("engine steps of %u: %s in %s%s, each %s", pid, w->engine, m->path,
@@ -232,10 +233,11 @@ static void look(struct steps *s, struct step_proc *p, uint32_t pid)
 	if (n < 0 || sig == p->sig)
 		return;
 	p->sig = sig;
-	detach(p);
+	detach(p, 0);
 	for (i = 0; i < n; i++)
 		engine_look(pid, &m[i]);
-	attach(s, p, pid, m, n);
+	if (vsize(pid)) /* of one that has just ended nothing could be read, and nothing is to be said */
+		attach(s, p, pid, m, n);
 }
 
 /* --- all of them -------------------------------------------------------------------------------------------------- */
@@ -305,7 +307,7 @@ static void off(struct steps *s)
 	size_t i = 0;
 
 	while ((p = hash_next(&s->procs, &i))) {
-		detach(p);
+		detach(p, 0);
 		free(p);
 	}
 	hash_release(&s->procs);

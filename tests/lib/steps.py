@@ -34,7 +34,7 @@ def script(data):
 
 
 DRIVER = """
-import ctypes, sys
+import ctypes, sys, time
 class Batch(ctypes.Structure):
     _fields_ = [("n_tokens", ctypes.c_int32), ("more", ctypes.c_void_p * 6)]
 def batch(n):
@@ -46,8 +46,9 @@ def call(path, function, *args):
     args = [ctypes.c_long(a) if type(a) is int else a for a in args]
     getattr(libs[path], function)(*args)
 for line in sys.stdin:
+    begin = time.perf_counter_ns()
     exec(line)
-    print("ok", flush=True)
+    print("ok", time.perf_counter_ns() - begin, flush=True)
 """
 
 
@@ -59,11 +60,16 @@ class Driver:
                                   text=True)
         self.pid = self.p.pid
 
-    def do(self, line):
+    def time(self, line):
+        """Does it; nanoseconds that it took."""
         self.p.stdin.write(line + "\n")
         self.p.stdin.flush()
-        if self.p.stdout.readline() != "ok\n":
+        said = self.p.stdout.readline().split()
+        if said[:1] != ["ok"]:
             raise RuntimeError("the driver failed at: " + line)
+        return int(said[1])
+
+    do = time
 
     def load(self, path):
         self.do("load(%r)" % path)

@@ -107,7 +107,7 @@ static void drop(struct steps *s, uint32_t tgid)
 	free(p);
 }
 
-/* Bytes of its address space: what is mapped since changes them. 0: it is gone. */
+/* Pages of its address space: what is mapped since changes them. 0: it is gone. */
 static uint64_t vsize(uint32_t pid)
 {
 	unsigned long long pages = 0;

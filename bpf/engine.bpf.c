@@ -84,7 +84,7 @@ static __always_inline __s32 tokens_at(const void *p, __s32 max)
 SEC("uprobe")
 int engine_ubatch(struct pt_regs *ctx)
 {
-	return begin(CALLER_SP(ctx), tokens_at((const char *)PT_REGS_PARM2(ctx) + 4, UBATCH_MAX));
+	return begin(0, tokens_at((const char *)PT_REGS_PARM2(ctx) + 4, UBATCH_MAX));
 }
 
 /* llama_decode(ctx, struct llama_batch): a struct too large for registers; its first member is n_tokens. */
@@ -159,7 +159,7 @@ int engine_before(struct pt_regs *ctx)
 	return begin(0, -1);
 }
 
-/* And one that is called when it has been. */
+/* And one that is called when it has been, or that has computed it and returns. */
 SEC("uprobe")
 int engine_after(struct pt_regs *ctx)
 {

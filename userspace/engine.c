@@ -32,8 +32,9 @@
  * count on the stack; older servers call these, newer ones llama_process (which has the batch behind a pointer of no
  * known layout). Where the names of libllama are gone too, as in Ollama's own runner, each graph.
  *
- * A C++ exception cannot pass a return that is watched: the process would end. What fails in a batch is told by a
- * status here, and the C interface is no place for exceptions.
+ * A C++ exception cannot pass a return that is watched: the process ends, caught or not. So of a ubatch the return is
+ * that of what runs its graph, where nothing but a backend could throw, and what fails is told by a status; the calls
+ * of the C interface, which hold more, are for want of better.
  *
  * vLLM on CPU: the attention's metadata are made once a step in each worker, just before the model runs; the sampler
  * asks for the best of the logits when it has run. Both are seen by their entry, as torch does throw exceptions there.
@@ -42,7 +43,7 @@
 const struct engine_way engine_ways[] = {
 	{ "llama.cpp", LLAMA_FILES, 1, "a ubatch, with its tokens", {
 		{ UBATCH, "engine_ubatch", UPROBE_ENTRY, 0 },
-		{ UBATCH, "engine_return", UPROBE_RETURN, 0 } } },
+		{ "_ZN13llama_context13graph_computeE*", "engine_after", UPROBE_RETURN, 0 } } },
 	{ "llama.cpp", LLAMA_FILES, 1, "a decode call, with its tokens", {
 		{ "llama_decode", "engine_batch", UPROBE_ENTRY, 0 },
 		{ "llama_decode", "engine_return", UPROBE_RETURN, 0 },

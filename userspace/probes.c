@@ -23,7 +23,7 @@ const struct probe probes[] = {
 	{ "engine_return", "uretprobe return", "engine steps: the call has returned", USE_STEPS },
 	{ "engine_before", "uprobe before", "engine steps: vLLM on CPU is about to run the model", USE_STEPS },
 	{ "engine_tensor", "uprobe tensor", "engine steps: the same, with its tokens", USE_STEPS },
-	{ "engine_after", "uprobe after", "engine steps: vLLM on CPU samples", USE_STEPS },
+	{ "engine_after", "uprobe after", "engine steps: the batch has been computed", USE_STEPS },
 	{ NULL, NULL, NULL, USE_ALWAYS },
 };
 

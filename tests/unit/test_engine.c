@@ -23,6 +23,8 @@
 #define UBATCH "_ZN13llama_context14process_ubatchERK12llama_ubatch14llm_graph_type" \
 	       "P22llama_memory_context_iR11ggml_status"
 
+#define COMPUTE "_ZN13llama_context13graph_computeEP11ggml_cgraphb"
+
 static char dir[64];
 
 static const char *in_dir(const char *name)
@@ -242,11 +244,12 @@ static int look(const char *name, struct engine_module *ret)
 static void what_is_loaded(void **state)
 {
 	struct engine_module m;
-	uint64_t at;
+	uint64_t at, end;
 	void *h;
 
-	library("libllama.so.9", "llama_decode " UBATCH, "");
+	library("libllama.so.9", "llama_decode " UBATCH " " COMPUTE, "");
 	at = place(in_dir("libllama.so.9"), UBATCH);
+	end = place(in_dir("libllama.so.9"), COMPUTE);
 	assert_int_equal(look("libllama.so.9", &m), 0);
 	h = dlopen(in_dir("libllama.so.9"), RTLD_NOW);
 	assert_non_null(h);
@@ -255,7 +258,7 @@ static void what_is_loaded(void **state)
 	assert_int_equal(m.exe, 0);
 	assert_int_equal(engine_choose("llama.cpp", &m, 1), 0);
 	assert_int_equal(m.at[0][0], at);
-	assert_int_equal(m.at[0][1], at);
+	assert_int_equal(m.at[0][1], end);
 	assert_int_equal(engine_choose("vLLM on CPU", &m, 1), -1);
 	library("new.so", "something_else", "");
 	run("mv new.so libllama.so.9");

@@ -62,7 +62,8 @@ ROWS = {
     "gpu 20 ms, steps, half not streamed": ("gpu", 20, dict(whole=0.5)),
 }
 QUICK = [("gpu 20 ms, steps", 4), ("gpu 20 ms, steps", 16), ("cpu 10 ms, steps", 16), ("gpu gauge of 1 s, steps", 4)]
-IDEAL = {"E": ideal.fitted, "E exact": lambda run: ideal.fitted(run, exact=True), "D": ideal.by_tokens}
+IDEAL = {"E": ideal.fitted, "E exact": lambda run: ideal.fitted(run, exact=True), "E even": ideal.even,
+         "D": ideal.by_tokens}
 NAMES = ["ours"] + list(IDEAL) + [rule.__name__ for rule in peers.RULES]
 
 
@@ -87,7 +88,7 @@ def cell(job):
     binary, row, batch, seed, names, keep = job
     profile, refresh, options = ROWS[row]
     began = time.monotonic()
-    run = engine_model.Run("%s-%s" % (row, seed), profile, batch, refresh, **options)
+    run = engine_model.Run(seed, profile, batch, refresh, **options)
     name = "%s, batch %d, seed %s" % (row, batch, seed)
     out = dict(row=row, batch=batch, seed=seed, simulated_s=time.monotonic() - began, errors={}, prefill={},
                running=sum(len(s.parts) * (s.end - s.begin) for s in run.steps) / (run.opt["seconds"] - 3))

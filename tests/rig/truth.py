@@ -9,7 +9,7 @@ are known (engine_model.py), beside what other rules give on the same recordings
 
     --quick         a few cells, one seed
     --seeds N       seeds of each cell (default 3), drawn anew; --seed S takes this one (may be repeated)
-    --row WORDS     only rows whose name contains this (may be repeated)
+    --row WORDS     only the row of this name, else rows whose name contains it (may be repeated)
     --batch N,N     only these (default 1,4,16,64)
     --only NAME,..  estimators to print (ours is always there)
     --keep DIR      leave each recording and its truth there
@@ -176,7 +176,7 @@ def main():
         print("\n".join(ROWS))
         return 0
     batches = [int(b) for b in a.batch.split(",")] if a.batch else BATCHES
-    todo = [(r, b) for r in ROWS for b in batches if not a.row or any(w in r for w in a.row)]
+    todo = [(r, b) for r in ROWS for b in batches if not a.row or any(w == r if w in ROWS else w in r for w in a.row)]
     if a.quick:
         todo = QUICK
     seeds = a.seed or ["%08x" % random.SystemRandom().getrandbits(32) for _ in range(1 if a.quick else a.seeds)]

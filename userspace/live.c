@@ -311,6 +311,11 @@ int live_new(enum net_tier tier, uint32_t ring_bytes, struct live **ret, char *w
 	err = buffers(l);
 	if (!err)
 		err = start(l, tier == NET_AUTO ? NET_TP : tier, ring_bytes, why, size);
+	if (err && tier == NET_AUTO) {
+		stop(l);
+		why[0] = 0;
+		err = start(l, NET_SYS, ring_bytes, why, size);
+	}
 	if (err) {
 		live_free(l);
 		return err;

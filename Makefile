@@ -50,6 +50,7 @@ STUB_SRC := $(wildcard tests/lib/*_stub*.c)
 STUB_SO  := $(STUB_SRC:%.c=$(O)/%.so)
 HELP_SRC := $(filter-out $(STUB_SRC),$(wildcard tests/lib/*.c))
 HELP_BIN := $(HELP_SRC:%.c=$(O)/%)
+RIG_BIN  := $(O)/tests/rig/load
 BENCH_BIN := $(patsubst %.c,$(O)/%,$(wildcard tests/bench/*.c))
 
 .DELETE_ON_ERROR:
@@ -93,7 +94,10 @@ $(O)/tests/lib/%.so: tests/lib/%.c
 $(O)/tests/lib/%: $(O)/tests/lib/%.o $(LIB)
 	$(call say,LINK,$@)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
 
-tests: $(UNIT_BIN) $(HELP_BIN) $(STUB_SO)
+$(O)/tests/rig/load: $(O)/tests/rig/load.o
+	$(call say,LINK,$@)$(CC) $(ALL_LDFLAGS) -o $@ $^
+
+tests: $(UNIT_BIN) $(HELP_BIN) $(STUB_SO) $(RIG_BIN)
 
 unit: tests
 	$(Q)tests/run unit
@@ -138,4 +142,4 @@ uninstall:
 clean:
 	rm -rf $(O)
 
--include $(OBJ:.o=.d) $(O)/userspace/main.d $(BPF_OBJ:.o=.d) $(UNIT_BIN:=.d) $(HELP_BIN:=.d) $(BENCH_BIN:=.d) $(STUB_SO:.so=.d) $(FUZZ_BIN:=.d) $(FUZZ_OBJ:.o=.d)
+-include $(OBJ:.o=.d) $(O)/userspace/main.d $(BPF_OBJ:.o=.d) $(UNIT_BIN:=.d) $(HELP_BIN:=.d) $(RIG_BIN:=.d) $(BENCH_BIN:=.d) $(STUB_SO:.so=.d) $(FUZZ_BIN:=.d) $(FUZZ_OBJ:.o=.d)

@@ -1,0 +1,124 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+"""Runs scenarios inside a guest of scripts/vm-run, one after the other, and leaves what came out in /out/NAME: what the
+tracer said, and the module's history and ledgers. Judges nothing: that is test_rig.py's, where time is cheap.
+
+Usage: guest.py SCENARIO.json...
+"""
+import glob
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+LOAD = os.path.join(HERE, "../../build/tests/rig/load")
+TRACE = os.path.join(HERE, "../../build/ipw-trace")
+RIG = "/proc/ipw_rig/"
+PORT = 8000
+
+
+def read(path):
+    with open(path, "rb") as f:
+        return f.read()
+
+
+def control(lines):
+    with open(RIG + "control", "w") as f:
+        f.write("\n".join(lines) + "\n")
+
+
+def readings():
+    """What each file shows that has joules, between two looks at the truth."""
+    zones = glob.glob("/sys/class/powercap/intel-rapl:*")
+    before, out = read(RIG + "ledger").decode(), {}
+    for z in zones:
+        out[os.path.basename(z)] = [read(z + "/name").decode().strip(), int(read(z + "/energy_uj"))]
+    for h in glob.glob("/sys/class/hwmon/hwmon*/energy1_input"):
+        out["hwmon"] = ["package-0", int(read(h))]
+    return {"before": before, "shown": out, "after": read(RIG + "ledger").decode()}
+
+
+def insert(s):
+    args = ["%s=%s" % kv for kv in s.get("module", {}).items()]
+    subprocess.run(["insmod", "/rig/ipw_rig.ko", *args], check=True)
+    control(["base %s %d" % (zone, mw) for zone, mw in s["base_mw"].items()] +
+            ["load %s %d %d" % (comm, *mw) for comm, mw in s["loads_mw"].items()] + s.get("meters", []))
+
+
+def serve(s):
+    v = s["server"]
+    p = subprocess.Popen([LOAD, "serve", "server", str(v.get("cpu", -1)), str(PORT), str(v["tokens"]),
+                          str(v["burn_ms"]), str(v["wait_ms"])])
+    time.sleep(0.2)
+    return p
+
+
+def trace(s, pid):
+    with open("/tmp/out", "w") as out, open("/tmp/err", "w") as err:
+        p = subprocess.Popen([TRACE, "--json", "-p", str(pid), *s.get("tracer", [])], stdout=out, stderr=err)
+    while b"attached" not in read("/tmp/err"):
+        if p.poll() is not None:
+            raise RuntimeError("the tracer ended: " + read("/tmp/err").decode())
+        time.sleep(0.05)
+    return p
+
+
+def play(s, procs):
+    """What happens while it is traced. The tenants begin with it: while it attaches they would only cost us time."""
+    begin = time.monotonic()
+    procs += [subprocess.Popen([LOAD, "burn", *map(str, b)]) for b in s.get("burn", [])]
+    for at, what, arg in sorted(s.get("at", []), key=lambda x: x[0]) + [[s["seconds"], "end", None]]:
+        time.sleep(max(0, begin + at - time.monotonic()))
+        if what == "ask":
+            procs.append(subprocess.Popen([LOAD, "ask", str(PORT), str(arg)]))
+        elif what == "control":
+            control([arg])
+        elif what == "refresh_us":
+            with open("/sys/module/ipw_rig/parameters/refresh_us", "w") as f:
+                f.write(str(arg))
+
+
+def run(s, to):
+    procs = []
+    insert(s)
+    try:
+        raw = [readings()]
+        procs.append(serve(s))
+        p = trace(s, procs[0].pid)
+        play(s, procs)
+        p.send_signal(signal.SIGINT)
+        status = p.wait(60)
+        raw.append(readings())
+        history = read(RIG + "history")
+    finally:
+        for q in procs:
+            q.kill()
+            q.wait()
+        subprocess.run(["rmmod", "ipw_rig"], check=True)
+    os.makedirs(to, exist_ok=True)
+    with open(to + "/history", "wb") as f:
+        f.write(history)
+    for name in ("out", "err"):
+        shutil.copy("/tmp/" + name, to + "/" + name)
+    with open(to + "/run.json", "w") as f:
+        json.dump({"status": status, "raw": raw, "kernel": os.uname().release,
+                   "wall_less_monotonic_ns": time.time_ns() - time.monotonic_ns()}, f)
+
+
+def main():
+    for path in sys.argv[1:]:
+        name = os.path.basename(path).removesuffix(".json")
+        with open(path) as f:
+            s = json.load(f)
+        try:
+            run(s, "/out/" + name)
+            print("%s: done" % name, flush=True)
+        except Exception as e:
+            print("%s: %s: %s" % (name, type(e).__name__, e), flush=True)
+
+
+main()

@@ -1,0 +1,197 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+"""The tracer in a guest whose joules are known (tests/rig/README.md): runs the scenarios and compares its books with the
+module's ledger.
+
+Usage: test_rig.py [--all] [-v] [SCENARIO...]
+IPW_RIG_OUT is a folder to leave what came out in: NAME/ of each scenario.
+"""
+import bisect
+import contextlib
+import datetime
+import json
+import os
+import struct
+import subprocess
+import sys
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../lib"))
+from harness import ROOT, check, done, skip, tempdir  # noqa: E402
+
+HERE = os.path.join(ROOT, "tests/rig")
+ZONES = ("package-0", "dram-0", "package-1", "dram-1", "psys")
+LOADS = 16                              # RIG_LOADS of module/rig.h, where struct snap is
+SNAP = struct.Struct("<%dQ" % (1 + len(ZONES) + LOADS * 5))
+START_UJ = 1000000000                   # where the counters begin
+DEFAULTS = {"kernels": ["6.12"], "heavy": False, "module": {}, "sockets": 1, "at": [], "expect": {}, "joules": {},
+            "flags": [], "factor": 1, "lag_s": 0, "lost_s": 0}
+TIMEOUT = 900
+
+
+class Truth:
+    """The ledger over time."""
+
+    def __init__(self, data, loads):
+        self.snaps = list(SNAP.iter_unpack(data))
+        self.times = [s[0] for s in self.snaps]
+        self.loads = loads
+
+    def at(self, t_ns):
+        """All sums then, in the order of struct snap. Between two snapshots, 10 ms apart, in proportion."""
+        i = min(max(bisect.bisect(self.times, t_ns), 1), len(self.snaps) - 1)
+        a, b = self.snaps[i - 1], self.snaps[i]
+        part = (t_ns - a[0]) / (b[0] - a[0])
+        return [x + (y - x) * part for x, y in zip(a, b)]
+
+    def joules(self, begin_ns, end_ns):
+        """What each zone and each load took, and `measured`, `server`, `others` and `idle` as the books have them."""
+        a, b = self.at(begin_ns), self.at(end_ns)
+        d = [(y - x) / 1e12 for x, y in zip(a, b)]
+        out = {z: d[1 + i] for i, z in enumerate(ZONES)}
+        for i, name in enumerate(self.loads):
+            at = 1 + len(ZONES) + i * 5
+            out["load " + name] = sum(d[at + 1:at + 5])
+            out["cpu_s " + name] = d[at] * 1e3
+        out["server"] = out["load server"]
+        out["others"] = sum(out["load " + n] for n in self.loads if n not in ("server", "idle"))
+        return out
+
+
+def parse_ledger(text):
+    rows = [line.split() for line in text.splitlines()]
+    return {"zone": {r[1]: int(r[2]) for r in rows if r[0] == "zone"}, "load": [r[1] for r in rows if r[0] == "load"]}
+
+
+def check_raw(name, s, run):
+    """What the files show lies between two looks at the ledger: within a refresh, and the wraps."""
+    span = s["module"].get("range_uj", 262143328850)
+    start = s["module"].get("start_uj", START_UJ)
+    worst = 0
+    for r in run["raw"]:
+        before, after = (parse_ledger(r[k])["zone"] for k in ("before", "after"))
+        for zone, (what, uj) in r["shown"].items():
+            what = "dram-" + zone.split(":")[1] if what == "dram" else what
+            late = s["base_w_max"] * s["module"].get("refresh_us", 1000)
+            if not before[what] / 1e6 - late <= (uj - start) % span <= after[what] / 1e6 + 1:
+                worst = max(worst, 1)
+                print("#   %s: %s shows %d uJ, the ledger has %.0f to %.0f" %
+                      (name, zone, uj - start, before[what] / 1e6, after[what] / 1e6))
+    check(not worst, "%s: powercap and hwmon show what the ledger has" % name)
+
+
+def parse_out(folder):
+    with open(folder + "/out") as f:
+        objects = [json.loads(line) for line in f if line.startswith("{")]
+    return [o for o in objects if o["type"] == "query"], next(o for o in objects if o["type"] == "summary")
+
+
+def window(summary, run):
+    wall = datetime.datetime.fromisoformat(summary["start_time"].replace("Z", "+00:00"))
+    begin = int((wall - datetime.datetime.fromtimestamp(0, datetime.timezone.utc)) / datetime.timedelta(microseconds=1))
+    begin = begin * 1000 - run["wall_less_monotonic_ns"]
+    return begin, begin + int(summary["duration_s"] * 1e9)
+
+
+def books(summary):
+    out = {x["domain"]: x["measured_j"] for x in summary["sources"]}
+    out.update(measured=summary["measured_j"], server=(summary["queries_j"] or 0) + summary["server_other_j"],
+               others=summary["others_j"], idle=summary["idle_j"])
+    return out
+
+
+def truth_of(s, run, folder, summary):
+    with open(folder + "/history", "rb") as f:
+        truth = Truth(f.read(), parse_ledger(run["raw"][-1]["after"])["load"])
+    begin, end = (t - int(s["lag_s"] * 1e9) for t in window(summary, run))
+    true = truth.joules(begin, end)
+    tops = [x["domain"] for x in summary["sources"] if x["summed"]]
+    true["measured"] = sum(true[z] for z in tops)
+    true["idle"] = true["measured"] - true["server"] - true["others"]
+    return true
+
+
+def judge(name, s, folder, verbose):
+    with open(folder + "/run.json") as f:
+        run = json.load(f)
+    rows, summary = parse_out(folder)
+    true, ours = truth_of(s, run, folder, summary), books(summary)
+    if verbose:
+        for k in sorted(ours):
+            print("#   %-10s %12.6f J, true %12.6f, %+.4f %%" % (k, ours[k], true[k], 100 * (ours[k] / true[k] - 1)
+                                                               if true[k] else 0))
+        print("#   " + ", ".join("%s %.4g" % (k, true[k]) for k in sorted(true) if k.startswith("cpu_s")))
+        print("#   flags %s" % " ".join(summary["flags"]))
+    lost = true["measured"] / summary["duration_s"] * s["lost_s"]
+    for what, part in s["expect"].items():
+        want = true[what] * s["factor"]
+        check(want - part * abs(want) - lost <= ours[what] <= want + part * abs(want),
+              "%s: %s is the ledger's, to %g %%%s" % (name, what, part * 100, " and a gap" if lost else ""),
+              "%.6f J, should be %.6f (%+.4f %%)" % (ours[what], want, 100 * (ours[what] / want - 1)))
+    for what, (want, part) in s["joules"].items():
+        check(abs(ours[what] - want) <= part * want, "%s: %s is %g J, to %g %%" % (name, what, want, part * 100),
+              "%.6f J" % ours[what])
+    terms = sum(summary[k] or 0 for k in ("queries_j", "server_other_j", "others_j", "idle_j"))
+    check(abs(terms - summary["measured_j"]) <= 1e-9 * abs(summary["measured_j"]), "%s: the books add up" % name)
+    asked = sum(n for _, what, n in s["at"] if what == "ask")
+    check(len(rows) == asked and all(r["end"] == "complete" for r in rows), "%s: %d queries" % (name, asked), rows)
+    missing = [f for f in s["flags"] if f not in summary["flags"]]
+    unasked = [f for f in ("meter_gap", "estimated", "idle_unknown", "lost_events")
+               if f in summary["flags"] and f not in s["flags"]]
+    check(not missing and not unasked, "%s: flags are %s" % (name, " ".join(s["flags"]) or "none"), summary["flags"])
+    if not s["flags"] and s["factor"] == 1 and not s["lag_s"]:
+        check_raw(name, s, run)
+
+
+def scenario(name):
+    with open("%s/scenarios/%s.json" % (HERE, name)) as f:
+        s = dict(DEFAULTS, **json.load(f))
+    # The most that all of it can take at once: how late a refresh can make a reading.
+    s["base_w_max"] = (sum(s["base_mw"].values()) + 2 * sum(max(s["loads_mw"].values(), key=sum))) / 1000
+    return s
+
+
+@contextlib.contextmanager
+def results(kernel):
+    """A folder for what a guest leaves."""
+    if "IPW_RIG_OUT" in os.environ:
+        d = os.path.join(os.environ["IPW_RIG_OUT"], kernel)
+        os.makedirs(d, exist_ok=True)
+        yield d
+    else:
+        with tempdir() as d:
+            yield d
+
+
+def boot(kernel, sockets, names, all_of, verbose):
+    with results(kernel) as d:
+        begin = time.time()
+        p = subprocess.run([ROOT + "/scripts/vm-run", "--rig", "--out", d, "--timeout", str(TIMEOUT), "--sockets",
+                            str(sockets), kernel, "--", "/usr/bin/python3", "-I", "/src/tests/rig/guest.py",
+                            *["/src/tests/rig/scenarios/%s.json" % n for n in names]],
+                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        print("# %s, %d sockets: %d scenarios in %.0f s" % (kernel, sockets, len(names), time.time() - begin))
+        for n in names:
+            label = "%s on %s" % (n, kernel)
+            if check(os.path.exists("%s/%s/run.json" % (d, n)), label + " ran", p.stdout):
+                judge(label, all_of[n], "%s/%s" % (d, n), verbose)
+
+
+def main():
+    everything, verbose = "--all" in sys.argv, "-v" in sys.argv
+    names = [a for a in sys.argv[1:] if not a.startswith("-")]
+    named = names or sorted(f[:-5] for f in os.listdir(HERE + "/scenarios") if f.endswith(".json"))
+    all_of = {n: scenario(n) for n in named}
+    guests = {}
+    for n, s in all_of.items():
+        for kernel in s["kernels"]:
+            if s["heavy"] and not everything and not names:
+                skip("%s on %s" % (n, kernel), "only with --all")
+            else:
+                guests.setdefault((kernel, s["sockets"]), []).append(n)
+    for (kernel, sockets), ns in sorted(guests.items()):
+        boot(kernel, sockets, ns, all_of, verbose)
+    done()
+
+
+main()

@@ -4,8 +4,8 @@
  *
  *	load burn NAME CPU BUSY_MS IDLE_MS      a tenant: busy, then idle, until it is killed
  *	load serve NAME CPU PORT TOKENS BURN_MS WAIT_MS
- *	                                        a server: answers each request with a stream of TOKENS events, and before
- *	                                        each it computes for BURN_MS and waits for WAIT_MS; one request at a time
+ *	                                        a server: answers each request with TOKENS events, computing for BURN_MS
+ *	                                        and waiting for WAIT_MS before each; one request at a time
  *	load ask PORT N                         N requests, one after the other
  */
 #include <arpa/inet.h>
@@ -76,7 +76,8 @@ static void put(int fd, const char *data)
 	(void)!write(fd, text, (size_t)n);
 }
 
-#define EVENT(choices) "data: {\"id\":\"x\",\"object\":\"chat.completion.chunk\",\"model\":\"rig\",\"choices\":" choices
+#define EVENT(choices) \
+	"data: {\"id\":\"x\",\"object\":\"chat.completion.chunk\",\"model\":\"rig\",\"choices\":" choices
 
 static void answer(int fd, int tokens, unsigned busy, unsigned wait)
 {
@@ -92,7 +93,8 @@ static void answer(int fd, int tokens, unsigned busy, unsigned wait)
 		put(fd, EVENT("[{\"index\":0,\"delta\":{\"content\":\"a\"},\"finish_reason\":null}]}\n\n"));
 	}
 	put(fd, EVENT("[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n"));
-	snprintf(usage, sizeof(usage), EVENT("[],\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":%d}}\n\n"), tokens);
+	snprintf(usage, sizeof(usage), EVENT("[],\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":%d}}\n\n"),
+		 tokens);
 	put(fd, usage);
 	put(fd, "data: [DONE]\n\n");
 	(void)!write(fd, "0\r\n\r\n", 5);

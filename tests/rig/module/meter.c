@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-/* What a counter makes of the truth: it refreshes now and then, late, a little too much or too little, or not at all. */
+/* What a counter makes of the truth: it refreshes now and then, late, by a little too much or too little, or not. */
 #include "rig.h"
 
 #include <linux/hrtimer.h>

@@ -10,8 +10,11 @@
 #include "collectors/sysfs.h"
 #include "collectors/why.h"
 
+#define SEARCH_NS 250000000ull /* between two looks for a zone that has gone */
+
 struct powercap {
-	int fd[CHANNEL_MAX]; /* of c->ch, up to c->nch */
+	int      fd[CHANNEL_MAX]; /* of c->ch, up to c->nch; negative: the zone has gone */
+	uint64_t sought_ns;
 };
 
 /* 0, or why this zone cannot be read. */
@@ -67,13 +70,44 @@ static int powercap_open(struct collector *c)
 	return c->nch ? 0 : refused;
 }
 
+/* A zone comes again, under the same number or another, when its driver is loaded again or its package is. */
+static void find_again(struct collector *c)
+{
+	struct rapl_zone zone[CHANNEL_MAX];
+	struct powercap *p = c->state;
+	uint64_t now = c->now_ns();
+	struct channel ch;
+	char ignored[8] = "";
+	int n, i, z;
+
+	if (now - p->sought_ns < SEARCH_NS)
+		return;
+	p->sought_ns = now;
+	n = rapl_zones(c->opts, zone, CHANNEL_MAX, ignored, sizeof(ignored));
+	for (z = 0; z < n; z++) {
+		rapl_channel(&ch, zone[z].domain, zone[z].unit, zone[z].die);
+		for (i = 0; i < c->nch; i++)
+			if (p->fd[i] < 0 && !strcmp(c->ch[i].name, ch.name) && c->ch[i].wrap == zone[z].wrap)
+				p->fd[i] = sysfs_open(c->opts->sysfs, "class/powercap/%s/energy_uj", zone[z].dir);
+	}
+}
+
 static int powercap_read(struct collector *c, struct raw *val)
 {
 	struct powercap *p = c->state;
-	int i;
+	int i, err, gone = 0;
 
-	for (i = 0; i < c->nch; i++)
-		val[i].valid = !sysfs_pread_u64(p->fd[i], &val[i].value);
+	for (i = 0; i < c->nch; i++) {
+		err = p->fd[i] < 0 ? -ENODEV : sysfs_pread_u64(p->fd[i], &val[i].value);
+		val[i].valid = !err;
+		gone |= err == -ENODEV;
+		if (err == -ENODEV && p->fd[i] >= 0) {
+			close(p->fd[i]);
+			p->fd[i] = -1;
+		}
+	}
+	if (gone)
+		find_again(c);
 	return 0;
 }
 
@@ -82,7 +116,8 @@ static void powercap_close(struct collector *c)
 	struct powercap *p = c->state;
 
 	while (c->nch)
-		close(p->fd[--c->nch]);
+		if (p->fd[--c->nch] >= 0)
+			close(p->fd[c->nch]);
 }
 
 const struct collector_ops rapl_powercap_collector = {

@@ -64,7 +64,7 @@ def parse_ledger(text):
 
 
 def check_raw(name, s, run):
-    """What the files show lies between two looks at the ledger, a few refreshes late at most, and the wraps taken off."""
+    """What the files show lies between two looks at the ledger, a few refreshes late at most; wraps are taken off."""
     span = s["module"].get("range_uj", 262143328850)
     late = 3 * s["base_w_max"] * s["module"].get("refresh_us", 1000)
     bad = []

@@ -27,21 +27,27 @@
 #define IPW_ATTRIB_H
 
 #include "userspace/books.h"
+#include "userspace/fitted.h"
 #include "userspace/floor.h"
 #include "userspace/query.h"
 #include "userspace/timeline.h"
 #include "userspace/weight.h"
+#include "userspace/work.h"
 
 #define ATTRIB_HORIZON_NS  60000000000ull
 #define ATTRIB_HELD_MAX    4096
 
-enum attrib_method { METHOD_NONE = 0, METHOD_TOKENS, METHOD_TIME, METHOD_GPU_UNSPLIT };
+enum attrib_method { METHOD_NONE = 0, METHOD_TOKENS, METHOD_TIME, METHOD_FITTED, METHOD_GPU_UNSPLIT };
 
 /* One channel's part of a query. */
 struct acc {
 	struct gross prefill, decode; /* by weight */
-	struct gross time;            /* as active time alone would split it */
+	struct gross time;            /* as active time alone would split it; of what is fitted, that */
+	struct gross shared;          /* of what is fitted: its share of what the steps cost whoever is in them */
 	struct gross edge;            /* a quarter of the server's energy in one refresh, at R and at E */
+	struct gross without[FIT_GROUPS]; /* of what is fitted: had the fit not known a part of the past */
+	double       noise2;          /* of what is fitted: variance by the meter's deviations from the fit, J^2 */
+	uint8_t      unsure;          /* of some of it that is not known */
 	uint8_t      measured;        /* the meter said something in that time */
 };
 
@@ -58,11 +64,15 @@ struct result {
 	const struct query *q;
 	int      final;             /* 0: as known when it ended (a live line); 1: with all usage */
 	uint32_t flags;             /* those of the query, and of its energy */
-	double   energy_j, prefill_j, decode_j;
+	double   queue_ms;              /* R to the first step that worked on it; where steps are seen */
+	double   energy_j, queue_j, prefill_j, decode_j;
+	double   shared_j;              /* of energy_j: see struct acc; the rest is its own */
 	double   domain_j[CHANNEL_MAX]; /* by channel, tops only; energy_j is the sum of those that are known */
 	double   bound_j;               /* half-width of a 95 % interval, made of: */
 	double   edge_j;                /* the power inside one refresh of the meter at R and at E is not known */
-	double   split_j;               /* how far the split by tokens is from one by active time */
+	double   split_j;               /* how sure the fit's costs are; else how far the split by tokens is from one by
+					   active time */
+	double   noise_j;               /* how far the meter was from the fit: noise, refreshes seen late */
 	double   gain_j;                /* accuracy of the source, where it states one */
 	double   concurrency_mean;
 	enum attrib_method method;
@@ -87,6 +97,8 @@ struct attrib_slot {
 	struct weight_sums weight; /* of all queries, kept up to date as they become known */
 	struct weight_sums apart;  /* of their hops, which cost nothing of their own; nobody asks for it */
 	struct active *active;     /* a ring beside the timeline's; filled when a tick is complete */
+	struct work_steps steps;
+	struct fitted *fitted;     /* by channel */
 };
 
 struct attrib {
@@ -100,6 +112,7 @@ struct attrib {
 	size_t   held;
 	double   busy_s, query_s;    /* time with at least one query active; sum of the queries' active time */
 	double   total_s;            /* length of the settled ticks */
+	int      by_tokens;          /* no fit, whatever it proves */
 	uint64_t early;              /* ticks settled before all was known */
 	struct floor_finder floor;
 };
@@ -117,6 +130,8 @@ void attrib_hop(struct attrib *a, struct query *q, struct query *front);
 void attrib_inner(struct attrib *a, struct query *q, struct query *hop);
 void attrib_hop_gone(struct attrib *a, struct query *hop);
 void attrib_ended(struct attrib *a, struct query *q);
+/* An engine's step, as its probe saw it. */
+void attrib_step(struct attrib *a, const struct step *s);
 
 /* After each tick's activity and samples: lines and final results that are due. end: the trace is over, settle all. */
 void attrib_advance(struct attrib *a, int end);

@@ -4,6 +4,7 @@
 #include "userspace/attrib_internal.h"
 
 #define NO_WEIGHT  1e-9  /* below it a sum of weights is what rounding left of none */
+#define T_GROUPS   2.365 /* Student's t, 97.5 %, 7 degrees of freedom */
 #define COVERED    0.99  /* a tick of which a meter has measured less has a hole */
 #define GAIN_MODEL 1.0   /* a model may be wrong by all it says: utilisation tells not what the cycles do, 2-4x (AVX) */
 
@@ -45,14 +46,36 @@ static int edges_in(const struct query *q, const struct tick *t)
 	return (q->r_ns > t->t0 && q->r_ns <= t->t1) + (!attrib_runs(q) && q->e_ns > t->t0 && q->e_ns <= t->t1);
 }
 
+/* A tick is a part of a window of the meter: of how far that is from the fit it has an even part. */
+static void charge_fitted(const struct fitted_tick *f, const struct query *q, const struct tick *t, struct part *p,
+			  struct acc *c, struct gross *given)
+{
+	struct fitted_parts mix = fitted_parts(f, &q->share->slot->steps, &q->share->work);
+	double all = mix.prompt + mix.answer, off = fit_residual(&f->f->fit) * all;
+	int i;
+
+	gross_add(&c->prefill, f->g.j, f->g.s, mix.prompt);
+	gross_add(&c->decode, f->g.j, f->g.s, mix.answer);
+	gross_add(&c->time, f->g.j, f->g.s, all);
+	gross_add(&c->shared, f->g.j, f->g.s, mix.shared);
+	for (i = 0; i < FIT_GROUPS; i++)
+		gross_add(&c->without[i], f->g.j, f->g.s, mix.without[i]);
+	c->noise2 += off * off * (double)(t->t1 - t->t0) / f->f->window_ns * f->f->alike;
+	c->unsure |= all > 0 && !f->f->fit.grouped;
+	p->fitted_j += fabs(f->g.j) * all;
+	p->all_j += fabs(f->g.j) * all;
+	if (given)
+		gross_add(given, f->g.j, f->g.s, all);
+}
+
 void attrib_charge(const struct attrib *a, const struct query *q, const struct tick *t, double weight,
-		   const struct active *act, struct part *p)
+		   const struct active *act, const struct fitted_tick *fitted, struct part *p, struct gross *given)
 {
 	double len = (double)(t->t1 - t->t0), any = act->any / len, edges = 0.25 * edges_in(q, t), j, s, mine, refresh;
 	struct parts mix = parts_of(q, t, weight, act);
 	double active = q->share->active;
 	struct acc *c;
-	int ch;
+	int ch, i;
 
 	p->weighed_ns += weight > NO_WEIGHT ? active : 0;
 	p->concurrency_ns += act->any > 0 ? active * act->time / act->any : 0;
@@ -60,17 +83,24 @@ void attrib_charge(const struct attrib *a, const struct query *q, const struct t
 		if (!attrib_is_top(a, ch))
 			continue;
 		c = &p->ch[ch];
-		mine = t->share[ch * a->tl->nslot + (int)q->open.slot - 1];
-		j = t->energy_uj[ch] * 1e-6 * mine;
-		s = t->covered_ns[ch] * 1e-9 * mine;
 		c->measured |= t->covered_ns[ch] > 0;
 		p->flags |= active > 0 && t->covered_ns[ch] < COVERED * len ? QF_METER_GAP : 0;
 		p->flags |= t->unsplit[ch] ? QF_GPU_UNSPLIT : 0;
+		if (fitted[ch].f) {
+			charge_fitted(&fitted[ch], q, t, p, c, given ? &given[ch] : NULL);
+			continue;
+		}
+		mine = t->share[ch * a->tl->nslot + (int)q->open.slot - 1];
+		j = t->energy_uj[ch] * 1e-6 * mine;
+		s = t->covered_ns[ch] * 1e-9 * mine;
 		refresh = a->tl->meters[ch].period_us * 1e3 / len;
 		gross_add(&c->prefill, j, s, mix.prefill * any);
 		gross_add(&c->decode, j, s, mix.decode * any);
 		gross_add(&c->time, j, s, mix.time * any);
+		for (i = 0; i < FIT_GROUPS; i++)
+			gross_add(&c->without[i], j, s, (mix.prefill + mix.decode) * any);
 		gross_add(&c->edge, j, s, edges * (refresh > 1 ? refresh : 1));
+		p->all_j += fabs(j) * (mix.prefill + mix.decode) * any;
 	}
 }
 
@@ -84,6 +114,19 @@ void attrib_weigh(struct query *q, const struct tick *t, uint64_t k)
 }
 
 /* --- results ------------------------------------------------------------------------------------------------------ */
+
+/* Half of a 95 % interval by the delete-a-group jackknife: Student's t of one degree less than there are groups. */
+static double jackknife(const struct attrib *a, int ch, const struct acc *c, double j)
+{
+	double sum = 0, d;
+	int i;
+
+	for (i = 0; i < FIT_GROUPS; i++) {
+		d = attrib_joules(a, ch, &c->without[i]) - j;
+		sum += d * d;
+	}
+	return c->unsure ? NAN : T_GROUPS * sqrt(sum * (FIT_GROUPS - 1) / FIT_GROUPS);
+}
 
 static void result_channel(const struct attrib *a, const struct part *p, int ch, struct result *r)
 {
@@ -99,9 +142,26 @@ static void result_channel(const struct attrib *a, const struct part *p, int ch,
 	r->domain_j[ch] = j;
 	r->prefill_j += pre;
 	r->energy_j += j;
+	r->shared_j += attrib_joules(a, ch, &c->shared);
 	r->edge_j = hypot(r->edge_j, attrib_joules(a, ch, &c->edge));
 	r->gain_j = hypot(r->gain_j, attrib_gain(a, ch) * j);
-	r->split_j += fabs(j - attrib_joules(a, ch, &c->time));
+	r->split_j += fabs(j - attrib_joules(a, ch, &c->time)) + jackknife(a, ch, c, j);
+	r->noise_j = hypot(r->noise_j, 1.96 * sqrt(c->noise2));
+}
+
+/* By the fit who waits for a step costs nothing. */
+static void result_queue(const struct query *q, struct result *r)
+{
+	const struct work *w = &q->share->work;
+	uint64_t begin = w->settled && q->share->slot->steps.seen ? work_begin_ns(&q->share->slot->steps, w) : 0;
+
+	if (begin < q->r_ns)
+		return;
+	r->queue_ms = (double)(begin - q->r_ns) * 1e-6;
+	if (r->method != METHOD_FITTED)
+		return;
+	r->queue_j = 0;
+	r->flags &= ~(uint32_t)QF_QUEUE_IN_PREFILL;
 }
 
 void attrib_result(const struct attrib *a, const struct query *q, const struct part *p, struct result *r)
@@ -109,7 +169,7 @@ void attrib_result(const struct attrib *a, const struct query *q, const struct p
 	double active = (double)(q->e_ns - q->r_ns);
 	int ch, known = 0;
 
-	*r = (struct result){ .q = q, .flags = q->flags | p->flags, .acc = p->ch };
+	*r = (struct result){ .q = q, .flags = q->flags | p->flags, .acc = p->ch, .queue_ms = NAN, .queue_j = NAN };
 	for (ch = 0; ch < a->tl->nch; ch++) {
 		r->domain_j[ch] = NAN;
 		if (attrib_is_top(a, ch))
@@ -119,11 +179,16 @@ void attrib_result(const struct attrib *a, const struct query *q, const struct p
 	if (!query_first_ns(q))
 		r->prefill_j = r->energy_j; /* also what a hop had after its own F */
 	r->decode_j = query_first_ns(q) ? r->energy_j - r->prefill_j : NAN;
-	r->bound_j = r->flags & (QF_METER_GAP | QF_LOST_EVENTS) ? NAN : hypot(r->edge_j, r->gain_j) + r->split_j;
+	r->bound_j = r->flags & (QF_METER_GAP | QF_LOST_EVENTS | QF_EARLY_SPLIT) ? NAN :
+		hypot(hypot(r->edge_j, r->gain_j), r->noise_j) + r->split_j;
 	r->concurrency_mean = active > 0 ? p->concurrency_ns / active : NAN;
-	r->method = r->flags & QF_GPU_UNSPLIT ? METHOD_GPU_UNSPLIT : p->weighed_ns > 0 ? METHOD_TOKENS : METHOD_TIME;
+	r->method = r->flags & QF_GPU_UNSPLIT ? METHOD_GPU_UNSPLIT : p->fitted_j > p->all_j / 2 ? METHOD_FITTED :
+		p->weighed_ns > 0 ? METHOD_TOKENS : METHOD_TIME;
+	if (p->fitted_j < p->all_j)
+		r->shared_j = NAN; /* of a part of it nobody knows */
+	result_queue(q, r);
 	if (known)
 		return;
-	r->energy_j = r->prefill_j = r->decode_j = r->bound_j = NAN;
+	r->energy_j = r->prefill_j = r->decode_j = r->shared_j = r->bound_j = NAN;
 	r->method = METHOD_NONE;
 }

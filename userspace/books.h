@@ -21,7 +21,7 @@ static inline void gross_add(struct gross *g, double j, double s, double part)
 	g->s += s * part;
 }
 
-/* Tick t enters. any[]: by slot from 1, the part of the tick in which a query was active. */
-void book_tick(struct book *b, const struct tick *t, int ch, int nslot, const double *any);
+/* Tick t enters. queries[]: by slot from 1, what its queries were given of it. */
+void book_tick(struct book *b, const struct tick *t, int ch, int nslot, const struct gross *queries);
 
 #endif

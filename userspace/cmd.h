@@ -15,6 +15,6 @@ int cmd_check(int argc, char **argv);
 struct sink;
 
 /* Plays a recording (NULL: the default one) into a sink. Returns the exit status. */
-int report_file(const char *path, const struct sink *sink);
+int report_file(const char *path, int by_tokens, const struct sink *sink);
 
 #endif

@@ -35,7 +35,7 @@ static void say_damage(const struct replay *r, const char *path)
 		say("'%s' has no end: the run was cut off, or still goes on", path);
 }
 
-int report_file(const char *path, const struct sink *sink)
+int report_file(const char *path, int by_tokens, const struct sink *sink)
 {
 	struct idle floor[CHANNEL_MAX];
 	struct replay r;
@@ -47,9 +47,9 @@ int report_file(const char *path, const struct sink *sink)
 		say("cannot read '%s': %s", path, reason(err));
 		return 1;
 	}
-	err = playback(&r, r.idle, NULL, 0, floor);
+	err = playback(&r, by_tokens, r.idle, NULL, 0, floor);
 	if (!err)
-		err = playback(&r, floor, sink, 1, floor);
+		err = playback(&r, by_tokens, floor, sink, 1, floor);
 	say_damage(&r, path);
 	if (err)
 		say("cannot write the report: %s", strerror(-err));
@@ -67,5 +67,5 @@ int cmd_report(int argc, char **argv)
 		return err == 1 ? 0 : err;
 	sink = sink_stdout(o.json, o.verbose);
 	sink.final = 1;
-	return report_file(o.in, &sink);
+	return report_file(o.in, o.by_tokens, &sink);
 }

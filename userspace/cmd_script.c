@@ -12,5 +12,5 @@ int cmd_script(int argc, char **argv)
 	if (err)
 		return err == 1 ? 0 : err;
 	sink.ops = sink_find("script");
-	return o.npid || o.find_by || o.cmd ? session_run(&o, &sink, 1) : report_file(o.in, &sink);
+	return o.npid || o.find_by || o.cmd ? session_run(&o, &sink, 1) : report_file(o.in, 1, &sink);
 }

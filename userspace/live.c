@@ -14,6 +14,7 @@
 #include "ipw.skel.h"
 #include "userspace/uprobe.h"
 #include "userspace/util/clock.h"
+#include "userspace/util/host.h"
 
 #define UNIX_PLACES 8192 /* unix sockets in use at a time; what is the longest out of use makes room */
 #define WAKE_PART 4 /* the reader is woken early when this part of the ring is full */
@@ -203,22 +204,6 @@ int live_watch_unix(struct live *l)
 	return err;
 }
 
-static int32_t package_of(int cpu)
-{
-	char path[96];
-	int32_t unit = 0;
-	FILE *f;
-
-	snprintf(path, sizeof(path), "/sys/devices/system/cpu/cpu%d/topology/physical_package_id", cpu);
-	f = fopen(path, "re");
-	if (!f)
-		return 0;
-	if (fscanf(f, "%d", &unit) != 1 || unit < 0)
-		unit = 0;
-	fclose(f);
-	return unit;
-}
-
 static int buffers(struct live *l)
 {
 	int i;
@@ -231,7 +216,7 @@ static int buffers(struct live *l)
 	if (!l->cpus || !l->unit)
 		return -ENOMEM;
 	for (i = 0; i < l->ncpu; i++)
-		l->unit[i] = package_of(i);
+		l->unit[i] = host_package(i);
 	return 0;
 }
 

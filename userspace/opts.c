@@ -14,7 +14,7 @@
 #define MET (RUN | CMD_LIST | CMD_CHECK)
 
 enum { O_METER = 256, O_POWER_MODEL, O_IDLE, O_SYSFS, O_PROCFS, O_NET, O_JSON, O_DURATION, O_VERSION,
-       O_PORT, O_COMM, O_CGROUP, O_UNIT, O_ONLY, O_FOLLOW, O_NO_STEPS };
+       O_PORT, O_COMM, O_CGROUP, O_UNIT, O_ONLY, O_FOLLOW, O_NO_STEPS, O_SPLIT };
 
 static const struct row {
 	int         id; /* a letter, if it has a short form */
@@ -43,6 +43,8 @@ static const struct row {
 	{ O_PROCFS, "procfs", "DIR", "and under DIR instead of /proc", MET },
 	{ O_NET, "net", "tp|sys", "network tier (the best that works if not given)", RUN | CMD_CHECK },
 	{ O_NO_STEPS, "no-steps", NULL, "do not look at the steps of the server's engine", RUN | CMD_CHECK },
+	{ O_SPLIT, "split", "auto|tokens", "by what the meter teaches where that is better, or by tokens alone",
+	  CMD_TRACE | CMD_REPORT },
 	{ 'v', "verbose", NULL, "say more", ALL },
 	{ 'h', "help", NULL, "this text", ALL },
 	{ O_VERSION, "version", NULL, "print the version", ALL },
@@ -154,10 +156,9 @@ static int take_find(struct opts *o, enum find_by by, const char *arg)
 	return 0;
 }
 
-static int take(struct opts *o, int id, const char *arg)
+/* Which processes. */
+static int take_target(struct opts *o, int id, const char *arg)
 {
-	double v;
-
 	switch (id) {
 	case 'p':
 		return take_pids(o, arg);
@@ -175,9 +176,21 @@ static int take(struct opts *o, int id, const char *arg)
 	case O_FOLLOW:
 		o->follow = 1;
 		return 0;
+	}
+	return -EINVAL;
+}
+
+static int take(struct opts *o, int id, const char *arg)
+{
+	double v;
+
+	switch (id) {
 	case O_NO_STEPS:
 		o->no_steps = 1;
 		return 0;
+	case O_SPLIT:
+		o->by_tokens = !strcmp(arg, "tokens");
+		return o->by_tokens || !strcmp(arg, "auto") ? 0 : -EINVAL;
 	case 'o':
 		o->out = arg;
 		return *arg ? 0 : -EINVAL;
@@ -215,7 +228,7 @@ static int take(struct opts *o, int id, const char *arg)
 		o->verbose++;
 		return 0;
 	}
-	return -EINVAL;
+	return take_target(o, id, arg);
 }
 
 /* --- idle floors -------------------------------------------------------------------------------------------------- */

@@ -27,6 +27,7 @@ struct opts {
 	int      only;       /* what is named, and no more of the server */
 	int      follow;     /* and what comes after it */
 	int      no_steps;   /* of the engine */
+	int      by_tokens;  /* --split tokens */
 	char   **cmd; /* NULL-terminated; NULL: none */
 	double   duration_s; /* 0: until told to stop */
 	const char *out, *in;

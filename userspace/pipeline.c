@@ -339,6 +339,7 @@ void pipeline_sample(struct pipeline *p, const struct sample *m)
 void pipeline_step(struct pipeline *p, const struct step *s)
 {
 	EACH_SINK(p, step, s);
+	attrib_step(&p->attrib, s);
 }
 
 void pipeline_gpu(struct pipeline *p, const struct gpu_share *g)

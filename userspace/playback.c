@@ -45,11 +45,13 @@ static const struct replay_ops ops = {
 	.step = on_step, .hole = on_hole,
 };
 
-int playback(struct replay *r, const struct idle *idle, const struct sink *sink, int nsink, struct idle *ret_floor)
+int playback(struct replay *r, int by_tokens, const struct idle *idle, const struct sink *sink, int nsink,
+	     struct idle *ret_floor)
 {
 	struct pipeline p;
 	int err = pipeline_init(&p, &r->run, r->meters, r->nmeter, idle, sink, nsink);
 
+	p.attrib.by_tokens = by_tokens;
 	if (!err) {
 		replay_play(r, &ops, &p);
 		err = pipeline_close(&p, &r->end);

@@ -6,7 +6,11 @@
 #include "userspace/pipeline.h"
 #include "userspace/replay.h"
 
-/* One pass. idle: the floors to begin with; ret_floor: those that it ended with, one a meter. 0, or a sink's error. */
-int playback(struct replay *r, const struct idle *idle, const struct sink *sink, int nsink, struct idle *ret_floor);
+/*
+ * One pass. by_tokens: no fit; idle: the floors to begin with; ret_floor: those that it ended with, one a meter. 0, or
+ * a sink's error.
+ */
+int playback(struct replay *r, int by_tokens, const struct idle *idle, const struct sink *sink, int nsink,
+	     struct idle *ret_floor);
 
 #endif

@@ -403,10 +403,14 @@ int64_t query_completion_tokens(const struct query *q)
 	return q->stream == WIRE_STREAMED ? (int64_t)q->tokens : -1;
 }
 
+double query_prompt_size(const struct query *q)
+{
+	return q->usage.prompt >= 0 ? (double)q->usage.prompt : q->body_bytes / 4.0;
+}
+
 double query_prompt_work(const struct query *q)
 {
-	double cached = q->usage.cached > 0 ? (double)q->usage.cached : 0;
-	double prompt = q->usage.prompt >= 0 ? (double)q->usage.prompt : q->body_bytes / 4.0;
+	double cached = q->usage.cached > 0 ? (double)q->usage.cached : 0, prompt = query_prompt_size(q);
 
 	if (!q->start_ns)
 		return 0; /* it had its prompt processed before we looked, as far as we know */

@@ -119,7 +119,8 @@ int64_t query_completion_tokens(const struct query *q);
 /* When its first token was there: F, or that of the hop behind it; 0: not known. */
 uint64_t query_first_ns(const struct query *q);
 
-/* Prompt tokens that had to be computed, as well as they are known. */
+/* Tokens of the prompt; those that had to be computed. As well as they are known. */
+double  query_prompt_size(const struct query *q);
 double  query_prompt_work(const struct query *q);
 
 const char *query_end_name(enum query_end e);

@@ -2,12 +2,13 @@
 #include "userspace/timeline.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 int timeline_init(struct timeline *tl, const struct meter *meters, int n, int nslot)
 {
-	size_t row = (size_t)n * (2 + (size_t)nslot + 1) * sizeof(double), i;
+	size_t row = (size_t)n * (4 + (size_t)nslot + 1) * sizeof(double), i;
 	char *p;
 
 	*tl = (struct timeline){ .nch = n, .nslot = nslot, .meters = meters };
@@ -20,7 +21,9 @@ int timeline_init(struct timeline *tl, const struct meter *meters, int n, int ns
 	for (i = 0, p = tl->store; i < TIMELINE_TICKS; i++, p += row) {
 		tl->ticks[i].energy_uj = (double *)p;
 		tl->ticks[i].covered_ns = tl->ticks[i].energy_uj + n;
-		tl->ticks[i].share = tl->ticks[i].covered_ns + n;
+		tl->ticks[i].seen_uj = tl->ticks[i].covered_ns + n;
+		tl->ticks[i].seen_ns = (uint64_t *)(tl->ticks[i].seen_uj + n);
+		tl->ticks[i].share = (double *)(tl->ticks[i].seen_ns + n);
 		tl->ticks[i].nobody = (uint8_t *)(tl->ticks[i].share + (size_t)n * (size_t)nslot);
 		tl->ticks[i].unsplit = tl->ticks[i].nobody + n;
 	}
@@ -42,6 +45,7 @@ static void tick_open(struct timeline *tl, uint64_t t0)
 	t->t0 = t0;
 	t->t1 = 0;
 	memset(t->energy_uj, 0, 2 * (size_t)tl->nch * sizeof(double)); /* and covered_ns, which follows it */
+	memset(t->seen_ns, 0, (size_t)tl->nch * sizeof(*t->seen_ns));
 }
 
 /* Shares of a CPU channel: on-CPU time of each slot by that of all, on the package that it measures. */
@@ -135,6 +139,7 @@ static void spread_sample(struct timeline *tl, int ch, uint64_t from, uint64_t t
 
 void timeline_sample(struct timeline *tl, const struct sample *m)
 {
+	struct tick *t = timeline_tick(tl, tl->closed);
 	int ch = m->channel, gap = !!(m->flags & SAMPLE_GAP);
 	uint64_t from;
 
@@ -142,8 +147,11 @@ void timeline_sample(struct timeline *tl, const struct sample *m)
 		return;
 	from = tl->ch[ch].t_ns;
 	tl->gaps += (uint64_t)(from && gap); /* before the first there is nothing to miss */
-	if (from && m->t_ns > from)
+	if (from && m->t_ns > from) {
 		spread_sample(tl, ch, from, m->t_ns, m->energy_uj - tl->ch[ch].energy_uj, gap);
+		t->seen_uj[ch] = gap ? NAN : m->energy_uj - tl->ch[ch].energy_uj;
+		t->seen_ns[ch] = m->t_ns;
+	}
 	tl->ch[ch].t_ns = m->t_ns;
 	tl->ch[ch].energy_uj = m->energy_uj;
 }

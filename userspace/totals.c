@@ -143,12 +143,13 @@ static double bound_of(const struct totals *t, const struct attrib *a)
 enum attrib_method summary_method(const struct summary *m)
 {
 	const uint64_t *n = m->totals->methods;
+	enum attrib_method most = METHOD_TOKENS, k;
 
 	if (n[METHOD_GPU_UNSPLIT])
 		return METHOD_GPU_UNSPLIT;
-	if (!n[METHOD_TOKENS] && !n[METHOD_TIME])
-		return METHOD_NONE;
-	return n[METHOD_TOKENS] >= n[METHOD_TIME] ? METHOD_TOKENS : METHOD_TIME;
+	for (k = METHOD_TOKENS; k <= METHOD_FITTED; k++)
+		most = n[k] > n[most] ? k : most;
+	return n[most] ? most : METHOD_NONE;
 }
 
 void totals_release(struct totals *t)

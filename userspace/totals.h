@@ -57,7 +57,7 @@ struct totals {
 	uint64_t running, lost;
 	uint64_t hops;         /* of all queries */
 	uint32_t flags;
-	uint64_t methods[4]; /* queries by enum attrib_method */
+	uint64_t methods[METHOD_GPU_UNSPLIT + 1]; /* queries by enum attrib_method */
 };
 
 /* One channel in the summary. */

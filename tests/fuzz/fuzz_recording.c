@@ -19,8 +19,8 @@ static void report(const uint8_t *data, size_t size)
 
 	if (replay_open_mem(&r, (const char *)data, size))
 		return;
-	playback(&r, r.idle, NULL, 0, floor);
-	playback(&r, floor, NULL, 0, again);
+	playback(&r, 0, r.idle, NULL, 0, floor);
+	playback(&r, 0, floor, NULL, 0, again);
 	replay_close(&r);
 }
 

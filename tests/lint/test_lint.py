@@ -22,7 +22,9 @@ DATA = ("tests/sysfs/", "tests/golden/", "tests/fuzz/corpus/", "tests/split/case
 ORDER = ["userspace/conn.h", "userspace/http.h", "userspace/wire/wire.h", "userspace/query.h", "userspace/attrib.h",
          "userspace/totals.h", "userspace/sink/sink.h"]
 BESIDE = {"userspace/attrib.h": {"userspace/timeline.h", "userspace/weight.h", "userspace/floor.h",
-                                   "userspace/books.h"},
+                                   "userspace/books.h", "userspace/fitted.h", "userspace/work.h"},
+          "userspace/fitted.h": {"userspace/timeline.h", "userspace/books.h", "userspace/fit.h", "userspace/work.h"},
+          "userspace/fit.h": {"userspace/work.h"},
           "userspace/timeline.h": {"collectors/sampler.h", "bpf/event.h"},
           "userspace/weight.h": {"userspace/timeline.h"}, "userspace/floor.h": {"userspace/timeline.h"},
           "userspace/books.h": {"userspace/timeline.h"},

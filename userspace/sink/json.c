@@ -70,9 +70,9 @@ static void identity(struct json_out *j, const struct sink *s, const struct quer
 	wall(j, s, "start_time", q->start_ns);
 }
 
-static void timing(struct json_out *j, const struct query *q)
+static void timing(struct json_out *j, const struct query *q, double queue_ms)
 {
-	json_num(j, "queue_ms", NAN);
+	json_num(j, "queue_ms", queue_ms);
 	json_num(j, "ttft_ms", query_ttft_ms(q));
 	json_num(j, "tpot_ms", query_tpot_ms(q));
 	json_num(j, "itl_p50_ms", query_itl_ms(q, 0.5));
@@ -84,6 +84,16 @@ static void timing(struct json_out *j, const struct query *q)
 	json_str(j, "end", query_end_name(q->end));
 }
 
+static void bound_parts(struct json_out *j, const struct result *r)
+{
+	json_open(j, "bound_parts", '{');
+	json_num(j, "edges", r->edge_j);
+	json_num(j, "noise", r->noise_j);
+	json_num(j, "accuracy", r->gain_j);
+	json_num(j, "split", r->split_j);
+	json_close(j, '}');
+}
+
 static void energy(struct json_out *j, const struct sink *s, const struct result *r)
 {
 	int64_t completion = query_completion_tokens(r->q);
@@ -93,9 +103,12 @@ static void energy(struct json_out *j, const struct sink *s, const struct result
 	sources(s, source, sizeof(source));
 	json_num(j, "energy_j", r->energy_j);
 	json_num(j, "bound_j", r->bound_j);
-	json_num(j, "queue_j", NAN);
+	bound_parts(j, r);
+	json_num(j, "queue_j", r->queue_j);
 	json_num(j, "prefill_j", r->prefill_j);
 	json_num(j, "decode_j", r->decode_j);
+	json_num(j, "marginal_j", r->energy_j - r->shared_j);
+	json_num(j, "shared_j", r->shared_j);
 	json_num(j, "j_per_output_token", completion > 0 ? r->energy_j / (double)completion : NAN);
 	json_open(j, "energy_by_domain", '{');
 	for (i = 0; i < s->nmeter; i++)
@@ -127,7 +140,7 @@ static void hops(struct json_out *j, const struct query *q)
 		json_raw(j, "stream", stream_name(h->stream));
 		json_int_or_null(j, "status", h->status ? h->status : -1);
 		json_int_or_null(j, "start_ns", h->start_ns ? (int64_t)h->start_ns : -1);
-		timing(j, h);
+		timing(j, h, NAN);
 		json_close(j, '}');
 	}
 	json_close(j, ']');
@@ -139,7 +152,7 @@ static void result(struct sink *s, const struct result *r)
 
 	json_open(&j, NULL, '{');
 	identity(&j, s, r->q);
-	timing(&j, r->q);
+	timing(&j, r->q, r->queue_ms);
 	energy(&j, s, r);
 	hops(&j, r->q);
 	json_close(&j, '}');

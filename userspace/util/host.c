@@ -51,3 +51,19 @@ void host_add(char *hardware, size_t size, const char *name, int n)
 	if (at + 4 < size)
 		snprintf(hardware + at, size - at, ", %d x %s", n, name);
 }
+
+int32_t host_package(int cpu)
+{
+	char path[96];
+	int32_t unit = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/sys/devices/system/cpu/cpu%d/topology/physical_package_id", cpu);
+	f = fopen(path, "re");
+	if (!f)
+		return 0;
+	if (fscanf(f, "%d", &unit) != 1 || unit < 0)
+		unit = 0;
+	fclose(f);
+	return unit;
+}

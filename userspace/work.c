@@ -1,0 +1,451 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "userspace/work.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#define SAME_STEP 0.8  /* of each of two processes' steps, that lies in the other: they compute one batch together */
+#define LOOK_BACK 8    /* inferred steps that a late token may be of */
+#define CONTEXT   1e-3 /* of a token */
+
+static struct work_step *step_at(const struct work_steps *s, uint64_t i)
+{
+	return &s->ring[i & (WORK_STEPS - 1)];
+}
+
+int work_steps_init(struct work_steps *s)
+{
+	*s = (struct work_steps){ .ring = calloc(WORK_STEPS, sizeof(*s->ring)) };
+	return s->ring ? 0 : -ENOMEM;
+}
+
+void work_steps_release(struct work_steps *s)
+{
+	free(s->ring);
+	s->ring = NULL;
+}
+
+void work_release(struct work *w)
+{
+	free(w->prompt.v);
+	free(w->answer.v);
+}
+
+/* --- steps -------------------------------------------------------------------------------------------------------- */
+
+static double overlap(const struct work_step *t, uint64_t from_ns, uint64_t to_ns)
+{
+	uint64_t a = from_ns > t->begin_ns ? from_ns : t->begin_ns, b = to_ns < t->end_ns ? to_ns : t->end_ns;
+
+	return b > a ? (double)(b - a) : 0;
+}
+
+static uint64_t step_new(struct work_steps *s, uint64_t begin_ns, uint64_t end_ns, int32_t tokens, uint32_t pid)
+{
+	struct work_step *last = s->next > s->first ? step_at(s, s->next - 1) : NULL;
+
+	if (s->next - s->first == WORK_STEPS)
+		s->first++;
+	if (last && end_ns < last->end_ns)
+		end_ns = last->end_ns; /* they are in order of their ends */
+	*step_at(s, s->next) = (struct work_step){
+		.begin_ns = begin_ns < end_ns ? begin_ns : end_ns - 1, .end_ns = end_ns, .tokens = tokens, .pid = pid,
+	};
+	return s->next++;
+}
+
+void work_step_seen(struct work_steps *s, uint64_t begin_ns, uint64_t end_ns, int32_t tokens, uint32_t pid)
+{
+	struct work_step *last = s->next > s->first ? step_at(s, s->next - 1) : NULL;
+	double same;
+
+	s->seen = 1;
+	if (last && last->pid && last->pid != pid) {
+		same = overlap(last, begin_ns, end_ns) / SAME_STEP;
+		if (same > (double)(end_ns - begin_ns) && same > (double)(last->end_ns - last->begin_ns)) {
+			last->begin_ns = begin_ns < last->begin_ns ? begin_ns : last->begin_ns;
+			last->end_ns = end_ns > last->end_ns ? end_ns : last->end_ns;
+			last->tokens = tokens > last->tokens ? tokens : last->tokens;
+			return;
+		}
+	}
+	step_new(s, begin_ns, end_ns, tokens, pid);
+}
+
+/* The first step that ends after t_ns. */
+static uint64_t step_after(const struct work_steps *s, uint64_t t_ns)
+{
+	uint64_t lo = s->first, hi = s->next, mid;
+
+	while (lo < hi) {
+		mid = lo + (hi - lo) / 2;
+		if (step_at(s, mid)->end_ns <= t_ns)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo;
+}
+
+/* --- runs --------------------------------------------------------------------------------------------------------- */
+
+static void run_sums(struct work_steps *s, const struct work_run *r, double sign)
+{
+	struct work_step *t;
+	uint32_t k;
+
+	for (k = 0; k < r->n; k++) {
+		if (r->step + k < s->first)
+			continue; /* forgotten */
+		t = step_at(s, r->step + k);
+		t->queries += sign > 0 ? r->shares : -r->shares;
+		t->sum[WORK_PREFILL] += sign * r->prefill;
+		t->sum[WORK_DECODE] += sign * r->decode;
+		t->sum[WORK_CONTEXT] += sign * r->decode * (r->context + CONTEXT * r->decode * k);
+		t->sum[WORK_ATTENTION] += sign * r->prefill * r->context;
+	}
+}
+
+static int runs_room(struct work_runs *r)
+{
+	size_t cap = r->cap ? 2 * r->cap : 2;
+	struct work_run *v;
+
+	if (r->n < r->cap)
+		return 0;
+	v = realloc(r->v, cap * sizeof(*v));
+	if (!v)
+		return -ENOMEM;
+	r->v = v;
+	r->cap = cap;
+	return 0;
+}
+
+/* Behind the others, or as a part of the last one. */
+static int runs_add(struct work_steps *s, const struct work *w, struct work_runs *r, const struct work_run *add)
+{
+	struct work_run *last = r->n ? &r->v[r->n - 1] : NULL;
+
+	if (last && last->step + last->n == add->step && last->decode == 1 && add->decode == 1 && last->shares &&
+	    add->shares)
+		last->n += add->n;
+	else if (runs_room(r))
+		return -ENOMEM;
+	else
+		r->v[r->n++] = *add;
+	if (!w->apart)
+		run_sums(s, add, 1);
+	return 0;
+}
+
+static void runs_sums(struct work_steps *s, const struct work *w, const struct work_runs *r, double sign)
+{
+	size_t i;
+
+	for (i = 0; i < r->n && !w->apart; i++)
+		run_sums(s, &r->v[i], sign);
+}
+
+/* It did, or did not after all, get its first token by the step. */
+static void count_first(struct work_steps *s, const struct work *w, int more)
+{
+	struct work_step *t = step_at(s, w->first_step - 1);
+
+	if (w->first_step > s->first && !w->apart && (more > 0 || t->first))
+		t->first += (uint32_t)more;
+}
+
+void work_leave(struct work_steps *s, struct work *w)
+{
+	runs_sums(s, w, &w->prompt, -1);
+	runs_sums(s, w, &w->answer, -1);
+	count_first(s, w, -1);
+	w->apart = 1;
+}
+
+int work_join(struct work_steps *s, struct work *w, const struct work *from)
+{
+	size_t i;
+	int err = 0;
+
+	if (w->last_ns)
+		return 0; /* it has tokens of its own */
+	for (i = 0; i < from->answer.n && !err; i++)
+		err = runs_add(s, w, &w->answer, &from->answer.v[i]);
+	w->last_ns = from->last_ns;
+	w->first_step = from->first_step;
+	w->prompt_size = from->prompt_size;
+	w->made = from->made;
+	count_first(s, w, 1);
+	return err;
+}
+
+/* --- tokens ------------------------------------------------------------------------------------------------------- */
+
+/* The step after those that the query's tokens are of already. */
+static uint64_t next_of(const struct work *w)
+{
+	const struct work_run *last = w->answer.n ? &w->answer.v[w->answer.n - 1] : NULL;
+
+	return last ? last->step + last->n : w->first_step;
+}
+
+/* An inferred step begins where the last one ended; but if all its queries are new, when the first of them came. */
+static uint64_t infer_step(struct work_steps *s, const struct work *w, uint64_t ts_ns, uint64_t r_ns)
+{
+	uint64_t low = s->next > s->first + LOOK_BACK ? s->next - LOOK_BACK : s->first, i, from;
+	struct work_step *t;
+
+	for (i = s->next; i > low && i > next_of(w); i--) {
+		t = step_at(s, i - 1);
+		if (ts_ns > t->end_ns + WORK_JITTER_NS)
+			break;
+		if (ts_ns + WORK_JITTER_NS < t->end_ns)
+			continue;
+		from = i - 1 > s->first ? step_at(s, i - 2)->end_ns : t->begin_ns;
+		from = w->last_ns || r_ns < from ? from : r_ns;
+		t->begin_ns = from < t->begin_ns ? from : t->begin_ns;
+		return i - 1;
+	}
+	from = s->next > s->first ? step_at(s, s->next - 1)->end_ns : 0;
+	return step_new(s, !w->last_ns && r_ns > from ? r_ns : from ? from : r_ns, ts_ns, -1, 0);
+}
+
+int work_tokens(struct work_steps *s, struct work *w, uint64_t ts_ns, uint32_t n, uint64_t r_ns, double prompt)
+{
+	struct work_run add = { .shares = 1, .decode = 1 };
+	uint64_t i, from;
+	int err = 0;
+
+	if (s->seen && (s->next == s->first || step_at(s, s->next - 1)->end_ns + WORK_LOST_NS < ts_ns))
+		s->seen = 0;
+	i = s->seen ? step_after(s, ts_ns) : infer_step(s, w, ts_ns, r_ns) + 1;
+	if (!n || i == s->first)
+		return 0;
+	if (!w->last_ns) {
+		w->first_step = i;
+		w->prompt_size = prompt;
+		w->made = 1;
+		count_first(s, w, 1);
+		n--;
+	}
+	w->last_ns = ts_ns;
+	from = next_of(w) > i ? i : next_of(w);
+	add.n = (uint32_t)(i - from < n ? i - from : n);
+	add.step = i - add.n;
+	add.context = (float)(CONTEXT * (w->prompt_size + w->made));
+	if (add.n)
+		err = runs_add(s, w, &w->answer, &add);
+	w->made += n;
+	n -= add.n;
+	if (!n || err)
+		return err;
+	add = (struct work_run){ .step = i - 1, .n = 1, .decode = (float)n, .context = add.context };
+	return runs_add(s, w, &w->answer, &add);
+}
+
+int work_whole(struct work_steps *s, struct work *w, double prompt, uint64_t completion, uint64_t r_ns, uint64_t e_ns)
+{
+	uint64_t i = step_after(s, e_ns), low = i;
+	struct work_run add = { .shares = 1, .decode = 1, .context = (float)(CONTEXT * (prompt + 1)) };
+
+	if (!s->seen || w->last_ns || !completion)
+		return 0;
+	while (low > s->first && i - low < completion && step_at(s, low - 1)->begin_ns >= r_ns)
+		low--;
+	if (low == i)
+		return 0;
+	w->first_step = low + 1;
+	w->last_ns = step_at(s, i - 1)->end_ns;
+	w->prompt_size = prompt;
+	w->made = (double)completion;
+	count_first(s, w, 1);
+	add.step = low + 1;
+	add.n = (uint32_t)(i - low - 1);
+	return add.n ? runs_add(s, w, &w->answer, &add) : 0;
+}
+
+/* --- the prompt --------------------------------------------------------------------------------------------------- */
+
+/* The prompt turned out to have another size than was thought: all of the answer looked back on so much more. */
+static void set_prompt(struct work_steps *s, struct work *w, double prompt)
+{
+	float by = (float)(CONTEXT * (prompt - w->prompt_size));
+	size_t i;
+
+	if (by == 0)
+		return;
+	runs_sums(s, w, &w->answer, -1);
+	for (i = 0; i < w->answer.n; i++)
+		w->answer.v[i].context += by;
+	runs_sums(s, w, &w->answer, 1);
+	w->prompt_size = prompt;
+}
+
+/* Since when the engine may have worked on the prompt: the one before it in line was done. */
+static uint64_t line_ns(const struct work_steps *s, uint64_t last, uint64_t r_ns)
+{
+	uint64_t i;
+
+	for (i = last; i > s->first && step_at(s, i - 1)->end_ns > r_ns; i--)
+		if (step_at(s, i - 1)->first)
+			return step_at(s, i - 1)->end_ns;
+	return r_ns;
+}
+
+/* What of a step's tokens is nobody's yet; negative: how many it has is not known. */
+static double tokens_left(const struct work_step *t)
+{
+	double left = t->tokens - t->sum[WORK_DECODE] - t->sum[WORK_PREFILL];
+
+	return t->tokens < 0 ? -1 : left > 0 ? left : 0;
+}
+
+/* The first step that begins at r_ns or later. */
+static uint64_t step_from(const struct work_steps *s, uint64_t r_ns)
+{
+	uint64_t i = step_after(s, r_ns);
+
+	while (i < s->next && step_at(s, i)->begin_ns < r_ns)
+		i++;
+	return i;
+}
+
+/*
+ * Of each step up to `last` what of its tokens is left, until it is enough. Where there is more than that, those who
+ * went away before they had a token were first. One that has no `last` went away itself.
+ */
+static int prompt_by_tokens(struct work_steps *s, struct work *w, uint64_t last, const struct work_prompt *p)
+{
+	struct work_run add = { .n = 1, .shares = 1 };
+	double tokens = p->tokens, before = 0, left, past = p->size - p->tokens;
+	uint64_t i, from = step_from(s, p->r_ns);
+	int err = 0;
+
+	for (i = from; i < last; i++)
+		before += tokens_left(step_at(s, i));
+	before = p->guess || !w->first_step ? 0 : before + 1 - tokens;
+	for (i = from; i <= last && !err; i++) {
+		left = tokens_left(step_at(s, i));
+		if (before > 0 && i < last) {
+			before -= left;
+			left = before < 0 ? -before : 0;
+		}
+		if (!(p->guess && i < last && w->first_step) && left > tokens)
+			left = i == last && tokens < 1 ? 1 : tokens;
+		tokens -= left;
+		add.step = i;
+		add.prefill = (float)left;
+		add.context = (float)(CONTEXT * (past + left / 2));
+		past += left;
+		if (left > 0 || (i == last && w->first_step))
+			err = runs_add(s, w, &w->prompt, &add);
+	}
+	return err;
+}
+
+static int prompt_by_time(struct work_steps *s, struct work *w, uint64_t last, const struct work_prompt *p)
+{
+	uint64_t from = line_ns(s, last, p->r_ns), to = step_at(s, last)->end_ns, i;
+	struct work_run add = { .n = 1, .shares = 1 };
+	double all = 0, part, past = p->size - p->tokens;
+	int err = 0;
+
+	for (i = step_after(s, from); i <= last; i++)
+		all += overlap(step_at(s, i), from, to);
+	for (i = step_after(s, from); i <= last && !err; i++) {
+		part = overlap(step_at(s, i), from, to);
+		if (i < last && !(part > 0))
+			continue;
+		add.step = i;
+		add.prefill = (float)(all > 0 ? p->tokens * part / all : p->tokens);
+		add.context = (float)(CONTEXT * (past + add.prefill / 2));
+		past += add.prefill;
+		err = runs_add(s, w, &w->prompt, &add);
+	}
+	return err;
+}
+
+int work_prompt(struct work_steps *s, struct work *w, const struct work_prompt *p, int settle)
+{
+	uint64_t last = w->first_step ? w->first_step - 1 : step_after(s, p->e_ns);
+	int apart = w->apart, err = 0;
+
+	w->prompt.n = 0; /* it was not counted */
+	if (w->settled || s->first == s->next || last < s->first)
+		return 0;
+	last = last < s->next ? last : s->next - 1;
+	w->settled = settle;
+	if (w->first_step)
+		set_prompt(s, w, p->size);
+	w->apart |= !settle;
+	if (settle && tokens_left(step_at(s, last)) >= 0)
+		err = prompt_by_tokens(s, w, last, p);
+	else if (w->first_step)
+		err = prompt_by_time(s, w, last, p);
+	w->apart = apart;
+	return err;
+}
+
+uint64_t work_begin_ns(const struct work_steps *s, const struct work *w)
+{
+	return w->prompt.n && w->prompt.v[0].step >= s->first ? step_at(s, w->prompt.v[0].step)->begin_ns : 0;
+}
+
+/* --- sums --------------------------------------------------------------------------------------------------------- */
+
+void work_sum(const struct work_steps *s, uint64_t from_ns, uint64_t to_ns, double *x)
+{
+	const struct work_step *t;
+	uint64_t i;
+	double part;
+	int k;
+
+	for (i = step_after(s, from_ns); i < s->next && step_at(s, i)->begin_ns < to_ns; i++) {
+		t = step_at(s, i);
+		part = overlap(t, from_ns, to_ns) / (double)(t->end_ns - t->begin_ns);
+		x[WORK_STEP] += part;
+		for (k = WORK_PREFILL; k < WORK_KINDS; k++)
+			x[k] += part * t->sum[k];
+		if (t->tokens >= 0 && t->tokens > t->sum[WORK_DECODE] + t->sum[WORK_PREFILL])
+			x[WORK_PREFILL] += part * (t->tokens - t->sum[WORK_DECODE] - t->sum[WORK_PREFILL]);
+	}
+}
+
+static void runs_of(const struct work_steps *s, const struct work_runs *r, uint64_t from_ns, uint64_t to_ns, double *x)
+{
+	uint64_t low = step_after(s, from_ns), i;
+	const struct work_step *t;
+	const struct work_run *u;
+	double part;
+	size_t lo = 0, hi = r->n, mid;
+
+	while (lo < hi) { /* the first run that reaches step `low` */
+		mid = lo + (hi - lo) / 2;
+		if (r->v[mid].step + r->v[mid].n <= low)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	for (u = r->v + lo; u < r->v + r->n; u++) {
+		for (i = u->step > low ? u->step : low; i < u->step + u->n; i++) {
+			t = step_at(s, i);
+			if (i >= s->next || t->begin_ns >= to_ns)
+				return;
+			part = overlap(t, from_ns, to_ns) / (double)(t->end_ns - t->begin_ns);
+			x[WORK_STEP] += u->shares && t->queries ? part / t->queries : 0;
+			x[WORK_PREFILL] += part * u->prefill;
+			x[WORK_DECODE] += part * u->decode;
+			x[WORK_CONTEXT] += part * u->decode *
+				(u->context + CONTEXT * u->decode * (double)(i - u->step));
+			x[WORK_ATTENTION] += part * u->prefill * u->context;
+		}
+	}
+}
+
+void work_of(const struct work_steps *s, const struct work *w, uint64_t from_ns, uint64_t to_ns, double *prompt,
+	     double *answer)
+{
+	runs_of(s, &w->prompt, from_ns, to_ns, prompt);
+	runs_of(s, &w->answer, from_ns, to_ns, answer);
+}

@@ -83,6 +83,8 @@ void attrib_charge(const struct attrib *a, const struct query *q, const struct t
 		if (!attrib_is_top(a, ch))
 			continue;
 		c = &p->ch[ch];
+		if (!fitted[ch].f && !(active > 0) && !(q->share->prefill + q->share->decode > 0))
+			continue; /* it is over, and gets what a meter that lags says of it */
 		c->measured |= t->covered_ns[ch] > 0;
 		p->flags |= active > 0 && t->covered_ns[ch] < COVERED * len ? QF_METER_GAP : 0;
 		p->flags |= t->unsplit[ch] ? QF_GPU_UNSPLIT : 0;

@@ -101,7 +101,7 @@ static struct active settle_slot(struct attrib_slot *s, const struct attrib *a, 
 	for (i = 0; i < s->n && s->held[i]->r_ns <= t->t1; i++) {
 		q = s->held[i];
 		aq = q->share;
-		if (aq->active > 0 || aq->prefill + aq->decode > 0 || paid_ns(a, s, q) >= t->t0) {
+		if (aq->active > 0 || aq->prefill + aq->decode > 0 || (paid_ns(a, s, q) > t->t0 && q->e_ns <= t->t0)) {
 			attrib_charge(a, q, t, sum, &act, fitted, aq->part, given);
 			q->flags |= early ? QF_EARLY_SPLIT : 0;
 		}

@@ -67,11 +67,11 @@ IDEAL = {"E": ideal.fitted, "E exact": lambda run: ideal.fitted(run, exact=True)
 NAMES = ["ours"] + list(IDEAL) + [rule.__name__ for rule in peers.RULES]
 
 
-def report(binary, data, path):
+def report(binary, data, path, *args):
     """What the program says: {query id: object}, and the summary."""
     with open(path, "wb") as f:
         f.write(data)
-    out = subprocess.run([binary, "report", "--json", "-i", path], stdout=subprocess.PIPE, check=True).stdout
+    out = subprocess.run([binary, "report", "--json", "-i", path, *args], stdout=subprocess.PIPE, check=True).stdout
     lines = [json.loads(line) for line in out.decode().splitlines()]
     return {o["id"]: o for o in lines if o["type"] == "query"}, next(o for o in lines if o["type"] == "summary")
 

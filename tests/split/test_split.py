@@ -52,7 +52,8 @@ class Report:
     """What the program says of a recording."""
 
     def __init__(self, binary, path):
-        runs = [subprocess.run([binary, "report", "--split", "tokens", "--json", "-i", path], capture_output=True) for _ in range(2)]
+        command = [binary, "report", "--split", "tokens", "--json", "-i", path]
+        runs = [subprocess.run(command, capture_output=True) for _ in range(2)]
         if runs[0].returncode:
             raise RuntimeError("report exits with %d: %s" % (runs[0].returncode, runs[0].stderr.decode().strip()))
         self.same = runs[0].stdout == runs[1].stdout

@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Who did what in which step: as scripted engines did it. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "userspace/work.h"
+
+#define MS 1000000ull
+#define T0 (1000000 * MS)
+#define AT(ms) (T0 + (uint64_t)((ms) * (double)MS))
+
+static struct work_steps steps;
+static struct work a, b, c;
+
+static int up(void **state)
+{
+	memset(&a, 0, sizeof(a));
+	memset(&b, 0, sizeof(b));
+	memset(&c, 0, sizeof(c));
+	return work_steps_init(&steps);
+}
+
+static int down(void **state)
+{
+	work_release(&a);
+	work_release(&b);
+	work_release(&c);
+	work_steps_release(&steps);
+	return 0;
+}
+
+static void near(double got, double want)
+{
+	if (!(fabs(got - want) <= 1e-4 * (fabs(want) + 1e-3)))
+		fail_msg("%.9g, not %.9g", got, want);
+}
+
+static void all_of(double from_ms, double to_ms, double *x)
+{
+	memset(x, 0, WORK_KINDS * sizeof(*x));
+	work_sum(&steps, AT(from_ms), AT(to_ms), x);
+}
+
+/* What one did in all, for its prompt and for its answer. */
+static void parts(const struct work *w, double *prompt, double *answer)
+{
+	memset(prompt, 0, WORK_KINDS * sizeof(*prompt));
+	memset(answer, 0, WORK_KINDS * sizeof(*answer));
+	work_of(&steps, w, AT(0), AT(100000), prompt, answer);
+}
+
+static void settle(struct work *w, double size, double tokens, double r_ms)
+{
+	struct work_prompt p = { .size = size, .tokens = tokens, .r_ns = AT(r_ms), .e_ns = AT(r_ms + 10000) };
+
+	assert_int_equal(work_prompt(&steps, w, &p, 1), 0);
+}
+
+/*
+ * Chunks of 100 tokens, steps of 10 ms from 10 ms on: query a has a prompt of 150, b, which came with it, one of 80.
+ * a's first token is of the second step, b's of the third, where a is decoded already.
+ */
+static void chunked(void **state)
+{
+	double p[WORK_KINDS], d[WORK_KINDS], x[WORK_KINDS];
+
+	work_step_seen(&steps, AT(10), AT(20), 100, 1);
+	work_step_seen(&steps, AT(20), AT(30), 100, 1);
+	work_tokens(&steps, &a, AT(30.2), 1, AT(5), 999);
+	work_step_seen(&steps, AT(30), AT(40), 31, 1);
+	work_tokens(&steps, &b, AT(40.2), 1, AT(5), 80);
+	work_tokens(&steps, &a, AT(40.3), 1, AT(5), 999);
+	work_step_seen(&steps, AT(40), AT(50), 2, 1);
+	work_tokens(&steps, &a, AT(50.2), 1, AT(5), 999);
+	work_tokens(&steps, &b, AT(50.2), 1, AT(5), 80);
+	settle(&a, 150, 150, 5);
+	settle(&b, 80, 80, 5);
+
+	parts(&a, p, d);
+	near(p[WORK_PREFILL], 150);
+	near(p[WORK_STEP], 1 + 0.5);
+	near(p[WORK_ATTENTION], 100 * 0.050 + 50 * 0.125);
+	near(d[WORK_DECODE], 2);
+	near(d[WORK_CONTEXT], 0.151 + 0.152);
+	near(d[WORK_STEP], 0.5 + 0.5);
+	parts(&b, p, d);
+	near(p[WORK_PREFILL], 80);
+	near(p[WORK_STEP], 0.5 + 0.5);
+	near(d[WORK_DECODE], 1);
+	near(d[WORK_CONTEXT], 0.081);
+	assert_int_equal(work_begin_ns(&steps, &a), AT(10));
+	assert_int_equal(work_begin_ns(&steps, &b), AT(20));
+
+	all_of(0, 1000, x);
+	near(x[WORK_STEP], 4);
+	near(x[WORK_PREFILL], 230);
+	near(x[WORK_DECODE], 3);
+	all_of(25, 35, x); /* halves of two steps */
+	near(x[WORK_STEP], 1);
+	near(x[WORK_PREFILL], 50 + 15);
+}
+
+/* A query that went away in its prefill had its tokens before the next in line. */
+static void gone(void **state)
+{
+	double p[WORK_KINDS], d[WORK_KINDS];
+
+	work_step_seen(&steps, AT(10), AT(20), 100, 1);
+	work_step_seen(&steps, AT(20), AT(30), 100, 1);
+	work_step_seen(&steps, AT(30), AT(40), 40, 1);
+	work_tokens(&steps, &b, AT(40.1), 1, AT(6), 110);
+	settle(&a, 500, 500, 5); /* no token */
+	settle(&b, 110, 110, 6);
+	parts(&b, p, d);
+	near(p[WORK_PREFILL], 0); /* all was taken: a had no end */
+	memset(&c, 0, sizeof(c));
+	work_tokens(&steps, &c, AT(40.1), 1, AT(6), 110);
+	settle(&c, 110, 110, 6);
+	parts(&a, p, d);
+	near(p[WORK_PREFILL], 240);
+}
+
+/* No probe: steps from the wire. Two queries in lockstep, and one whose prompt makes a step longer. */
+static void inferred(void **state)
+{
+	double p[WORK_KINDS], d[WORK_KINDS], x[WORK_KINDS];
+	int i;
+
+	work_tokens(&steps, &a, AT(100), 1, AT(50), 10);
+	for (i = 1; i <= 10; i++) {
+		work_tokens(&steps, &a, AT(100 + 20 * i), 1, AT(50), 10);
+		if (i >= 5)
+			work_tokens(&steps, &b, AT(100.3 + 20 * i), 1, AT(190), 30);
+	}
+	assert_int_equal(steps.next - steps.first, 11);
+	settle(&a, 10, 10, 50);
+	settle(&b, 30, 30, 190);
+	parts(&a, p, d);
+	near(p[WORK_STEP] + d[WORK_STEP], 5 + 6 * 0.5);
+	near(d[WORK_DECODE], 10);
+	parts(&b, p, d);
+	near(p[WORK_PREFILL], 30);
+	near(d[WORK_DECODE], 5);
+	all_of(50, 100, x);
+	near(x[WORK_STEP], 1);
+	near(x[WORK_PREFILL], 10);
+}
+
+/* An answer that is not streamed: its tokens are those of the last steps. */
+static void whole(void **state)
+{
+	double p[WORK_KINDS], d[WORK_KINDS];
+	int i;
+
+	work_step_seen(&steps, AT(10), AT(50), 64, 1);
+	for (i = 0; i < 7; i++)
+		work_step_seen(&steps, AT(50 + 10 * i), AT(60 + 10 * i), 1, 1);
+	assert_int_equal(work_whole(&steps, &a, 64, 8, AT(9), AT(121)), 0);
+	settle(&a, 64, 64, 9);
+	parts(&a, p, d);
+	near(p[WORK_PREFILL], 64);
+	near(d[WORK_DECODE], 7);
+	near(p[WORK_STEP] + d[WORK_STEP], 8);
+}
+
+/* A hop is taken out, and its query takes it over. Nothing is left of what is taken out. */
+static void hop(void **state)
+{
+	double p[WORK_KINDS], d[WORK_KINDS], x[WORK_KINDS];
+	int i;
+
+	for (i = 0; i < 5; i++)
+		work_tokens(&steps, &a, AT(100 + 20 * i), 1, AT(50), 10);
+	work_leave(&steps, &a);
+	all_of(0, 1000, x);
+	near(x[WORK_DECODE], 0);
+	near(x[WORK_CONTEXT], 0);
+	for (i = 5; i < 8; i++)
+		work_tokens(&steps, &a, AT(100 + 20 * i), 1, AT(50), 10);
+	assert_int_equal(work_join(&steps, &b, &a), 0);
+	settle(&b, 20, 20, 45);
+	parts(&b, p, d);
+	near(d[WORK_DECODE], 7);
+	near(p[WORK_PREFILL], 20);
+	all_of(0, 1000, x);
+	near(x[WORK_DECODE], 7);
+}
+
+/* Both ranks of an engine compute one batch; two engines do not. More steps than are kept: old ones are forgotten. */
+static void many(void **state)
+{
+	uint64_t i;
+
+	work_step_seen(&steps, AT(10), AT(20), -1, 1);
+	work_step_seen(&steps, AT(10.1), AT(20.2), 8, 2);
+	assert_int_equal(steps.next - steps.first, 1);
+	work_step_seen(&steps, AT(19), AT(29), 8, 2);
+	assert_int_equal(steps.next - steps.first, 2);
+	work_tokens(&steps, &a, AT(30), 1, AT(1), 10);
+	for (i = 0; i < 2 * WORK_STEPS; i++) {
+		work_step_seen(&steps, AT(30 + i), AT(31 + i), 1, 1);
+		work_tokens(&steps, &a, AT(31.1 + i), 1, AT(1), 10);
+	}
+	assert_int_equal(steps.next - steps.first, WORK_STEPS);
+	settle(&a, 10, 10, 1);
+	work_leave(&steps, &a);
+}
+
+/* The probe is taken out: from then on they are inferred. */
+static void lost(void **state)
+{
+	work_step_seen(&steps, AT(10), AT(20), 5, 1);
+	work_tokens(&steps, &a, AT(21), 1, AT(1), 10);
+	work_tokens(&steps, &a, AT(3000), 1, AT(1), 10);
+	assert_int_equal(steps.next - steps.first, 2);
+	assert_false(steps.seen);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(chunked, up, down), cmocka_unit_test_setup_teardown(gone, up, down),
+		cmocka_unit_test_setup_teardown(inferred, up, down), cmocka_unit_test_setup_teardown(whole, up, down),
+		cmocka_unit_test_setup_teardown(hop, up, down), cmocka_unit_test_setup_teardown(many, up, down),
+		cmocka_unit_test_setup_teardown(lost, up, down),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

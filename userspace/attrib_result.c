@@ -169,7 +169,7 @@ static void result_queue(const struct query *q, struct result *r)
 void attrib_result(const struct attrib *a, const struct query *q, const struct part *p, struct result *r)
 {
 	double active = (double)(q->e_ns - q->r_ns);
-	int ch, known = 0;
+	int ch, known = 0, phased;
 
 	*r = (struct result){ .q = q, .flags = q->flags | p->flags, .acc = p->ch, .queue_ms = NAN, .queue_j = NAN };
 	for (ch = 0; ch < a->tl->nch; ch++) {
@@ -178,9 +178,11 @@ void attrib_result(const struct attrib *a, const struct query *q, const struct p
 			result_channel(a, p, ch, r);
 		known |= !isnan(r->domain_j[ch]);
 	}
-	if (!query_first_ns(q))
+	/* Of an answer that is not streamed the steps know, if all of it was split by them. */
+	phased = query_first_ns(q) || (p->fitted_j > 0 && p->fitted_j >= p->all_j && q->share->work.first_step);
+	if (!phased)
 		r->prefill_j = r->energy_j; /* also what a hop had after its own F */
-	r->decode_j = query_first_ns(q) ? r->energy_j - r->prefill_j : NAN;
+	r->decode_j = phased ? r->energy_j - r->prefill_j : NAN;
 	r->bound_j = r->flags & (QF_METER_GAP | QF_LOST_EVENTS | QF_EARLY_SPLIT) ? NAN :
 		hypot(hypot(r->edge_j, r->gain_j), r->noise_j) + r->split_j;
 	r->concurrency_mean = active > 0 ? p->concurrency_ns / active : NAN;

@@ -11,6 +11,12 @@
 #define ASSUMED_US    100000u   /* refresh of a channel of which nothing is known: that of GPUs */
 #define POLL_NS       100000ull /* between the readings of sampler_measure() */
 #define GAPS_MAX      5         /* refreshes that sampler_measure() waits for */
+/*
+ * Looks come somewhat more seldom than twice in a refresh: each is still seen by itself, and it lies elsewhere between
+ * two looks than the one before, which tells when it was (collectors/refresh.h). At an even half, or a tenth, all looks
+ * would say the same. Periods are round, so eleven is a number that few of them are a multiple of.
+ */
+#define INTERVAL_LEAST_MS 11
 
 static int read_once(struct sampler *s, struct source *src, struct raw *val, uint64_t *ret_t_ns, uint64_t *ret_took)
 {
@@ -216,10 +222,10 @@ unsigned sampler_interval_ms(const struct sampler *s)
 	for (i = 0; i < s->nsource; i++) {
 		p = source_period_us(s, s->source[i]);
 		if (!s->source[i]->c.ch[0].made_when_read)
-			p /= 2; /* so that each refresh is seen, wherever it lies */
+			p = p / 20 * 11;
 		period = p < period ? p : period;
 	}
-	return period / 1000 < 10 ? 10 : period / 1000;
+	return period / 1000 < INTERVAL_LEAST_MS ? INTERVAL_LEAST_MS : period / 1000;
 }
 
 int sampler_meters(const struct sampler *s, const struct meter **ret)

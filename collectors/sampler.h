@@ -3,7 +3,10 @@
  * From readings to energy. The sampler opens the collectors, chooses one source per domain, and turns each reading into
  * a struct sample: cumulative microjoules of one channel since the sampler was opened, and when that was true.
  *
- *  - Time is CLOCK_MONOTONIC, the middle of the read.
+ *  - Time is CLOCK_MONOTONIC, the middle of the read; but of a counter that refreshes more slowly than it is read
+ *    (REFRESH_LEAST_US and up) and has moved, when it is held to have refreshed: see collectors/refresh.h. That is
+ *    after the reading before, which had not found it moved, so the samples of a channel are in order; energies are
+ *    the same.
  *  - A counter that did not move since the last sample gives no sample (its hardware has not refreshed it); when it
  *    has stood still for SAMPLER_STALE_NS, it gives one all the same, marked SAMPLE_STALE.
  *  - A lower counter is a wrap only where the channel declares its range and the step is believable (SAMPLER_MAX_W);
@@ -27,7 +30,7 @@ enum sample_flag {
 };
 
 struct sample {
-	uint64_t t_ns;
+	uint64_t t_ns;      /* when that was true */
 	double   energy_uj; /* since the sampler was opened; a gap adds 0 */
 	uint16_t channel;   /* index into the sampler's channels */
 	uint16_t flags;
@@ -71,7 +74,7 @@ int  sampler_status(const struct sampler *s, const struct source_status **ret);
  * A counter that did not change twice in that time keeps its documented period.
  */
 void sampler_measure(struct sampler *s, uint64_t budget_ns);
-/* The interval that suits what was measured, within [10, 1000] ms. */
+/* The interval that suits what was measured, within [11, 1000] ms: a little more than half the shortest refresh. */
 unsigned sampler_interval_ms(const struct sampler *s);
 
 /*

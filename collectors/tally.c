@@ -63,6 +63,16 @@ static int is_good(const struct meter *m, const struct raw *r)
 	       (m->ch.reading == READING_ENERGY || (double)r->value * m->ch.scale <= SAMPLER_MAX_W * 1e6);
 }
 
+/* When what is read now was true. A model has it of the moment, and so has a gauge, as far as is known. */
+static uint64_t when_true(struct tally *t, const struct meter *m, uint64_t value, uint64_t t_ns)
+{
+	if (m->ch.reading != READING_ENERGY || m->ch.made_when_read || !t->moved_ns || value == t->raw)
+		return t_ns;
+	if (t->flags & SAMPLE_GAP)
+		refresh_forget(&t->refresh);
+	return refresh_moved(&t->refresh, m->period_us, t->t_ns, t_ns);
+}
+
 void tally_add(struct tally *t, struct meter *m, const struct raw *r, uint64_t t_ns)
 {
 	if (!is_good(m, r)) {
@@ -76,6 +86,7 @@ void tally_add(struct tally *t, struct meter *m, const struct raw *r, uint64_t t
 		tally_counter(t, m, r->value, t_ns);
 	else
 		tally_gauge(t, m, r->value, t_ns);
+	t->true_ns = when_true(t, m, r->value, t_ns);
 	if (!t->moved_ns || r->value != t->raw)
 		t->moved_ns = t_ns;
 	t->raw = r->value;
@@ -89,7 +100,7 @@ int tally_sample(struct tally *t, uint64_t t_ns, struct sample *ret)
 		return 0;
 	if (!t->due && t_ns - t->sampled_ns < SAMPLER_STALE_NS)
 		return 0;
-	ret->t_ns = t_ns;
+	ret->t_ns = t->true_ns;
 	ret->energy_uj = t->energy_uj;
 	ret->flags = (uint16_t)(t->due ? t->flags : t->flags | SAMPLE_STALE);
 	t->sampled_ns = t_ns;

@@ -3,16 +3,19 @@
 #ifndef IPW_COLLECTOR_TALLY_H
 #define IPW_COLLECTOR_TALLY_H
 
+#include "collectors/refresh.h"
 #include "collectors/sampler.h"
 
 struct tally {
 	double   energy_uj;
 	uint64_t raw;        /* the last good reading, */
 	uint64_t t_ns;       /* when it was taken, */
-	uint64_t moved_ns;   /* and when its value was first seen */
+	uint64_t moved_ns;   /* when its value was first seen, */
+	uint64_t true_ns;    /* and when, as far as is known, it was true */
 	uint64_t sampled_ns; /* the last sample */
 	unsigned flags;      /* of the sample to come */
 	unsigned started : 1, lost : 1, due : 1;
+	struct refresh refresh;
 };
 
 /* Takes in a reading of channel m; counts in m what went wrong with it. */

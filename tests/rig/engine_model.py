@@ -29,8 +29,8 @@ S = 1_000_000_000
 
 # What simulate() takes beside seed, profile, batch and refresh_ms; times in ms.
 OPTIONS = dict(meter="counter", steps=True, jitter_ms=0.2, cached_known=True, seconds=120, lag_ms=0.0,
-               refresh_jitter=0.02, gain=1.0, meter_noise=0.02, sense_ms=25.0, interval_ms=None, idle="user",
-               idle_error=0.0, quiet_s=3.0, cancels=0.03, refused=0.02, preempt=0.0, whole=0.0, hits=0.4,
+               refresh_jitter=0.02, gain=1.0, meter_noise=0.02, sense_ms=25.0, interval_ms=None, stamps="refresh",
+               idle="user", idle_error=0.0, quiet_s=3.0, cancels=0.03, refused=0.02, preempt=0.0, whole=0.0, hits=0.4,
                step_noise=0.03, drift=0.03)
 
 

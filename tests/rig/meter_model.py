@@ -9,8 +9,12 @@ noisy, wrong by a gain, and coarse:
   counter   joules since it began; noise is of each refresh
   partial   the same, but it senses the power for sense_ms of each refresh only
   gauge     mean watts of the last second; the sampler makes joules of it as collectors/tally.c does
+
+The samples of a counter have the time at which it is held to have refreshed, as collectors/refresh.c finds it, or,
+with stamps="read", that of the reading.
 """
 import bisect
+import math
 import os
 import struct
 import sys
@@ -84,6 +88,49 @@ class Meter:
             t, before = t_next, now
 
 
+class Refresh:
+    """collectors/refresh.c, in its words; times in any unit."""
+
+    def __init__(self, period):
+        self.period, self.slack, self.span = period, 0.02 * period, None
+
+    def begin(self, lo, hi):
+        self.span, self.n, self.old, self.newer = (lo, hi), 0, (0, (lo + hi) / 2), (0, (lo + hi) / 2)
+
+    def set_slack(self, slack):
+        self.slack = min(max(slack, 0.001 * self.period), 0.5 * self.period)
+
+    def periods_to(self, lo, hi):
+        k = max(1, math.ceil((lo - self.span[1]) / (self.period + self.slack)))
+        early = lo - self.span[1] - (k - 1) * (self.period + self.slack)
+        late = self.span[0] + k * (self.period - self.slack) - hi
+        return k - 1 if k > 1 and late >= 0 and early < late else k
+
+    def follow(self, lo, hi):
+        k = self.periods_to(lo, hi)
+        if k > 1 and 2 * k * self.slack >= self.period:
+            return self.begin(lo, hi)
+        a, b = self.span[0] + k * (self.period - self.slack), self.span[1] + k * (self.period + self.slack)
+        apart, at = a >= hi or b <= lo, hi if a >= hi else lo
+        self.set_slack(self.slack * (1.5 if apart else 0.99))
+        self.span = (max(lo, at - self.slack), min(hi, at + self.slack)) if apart else (max(lo, a), min(hi, b))
+        self.n += k
+        now = (self.n, sum(self.span) / 2)
+        if self.n - self.old[0] >= 16:
+            self.period = (now[1] - self.old[1]) / (self.n - self.old[0])
+            self.set_slack(self.slack if self.n - k >= 16 else 0.02 * self.period)
+        if self.n - self.newer[0] >= 256:
+            self.old, self.newer = self.newer, now
+
+    def moved(self, lo, hi):
+        lo = max(lo, hi - self.period)
+        if self.span and lo > hi - self.period:
+            self.follow(lo, hi)
+        else:
+            self.begin(lo, hi)
+        return sum(self.span) / 2
+
+
 class Record:
     """The recording of a run."""
 
@@ -96,7 +143,7 @@ class Record:
             self.cpu.add(s.begin, s.end, (s.end - s.begin) * NCPU[run.profile.name])
         self.end = max(self.opt["seconds"], run.steps[-1].end if run.steps else 0) + 0.3
         self.meter = Meter(rng, self.energy, self.opt, RESOLUTION_UJ[run.profile.name], self.end)
-        self.interval_ms = self.opt["interval_ms"] or min(1000, max(10, int(self.opt["refresh_ms"] / 2)))
+        self.interval_ms = self.opt["interval_ms"] or min(1000, max(11, int(self.opt["refresh_ms"] * 11 / 20)))
         self.samples = []              # (ns, uJ) as they were recorded
 
     def ns(self, t):
@@ -109,9 +156,15 @@ class Record:
             t = max(t + 0.001, len(out) * self.interval_ms / 1e3 + abs(self.rng.gauss(0, 0.0001)))
         return out + [t]
 
+    def measured(self):
+        """The refresh as sampler_measure() finds it: the middle of five."""
+        at = [t for t, _ in self.meter.refreshes[:6]]
+        return sorted(b - a for a, b in zip(at, at[1:]))[2]
+
     def read(self, looks):
         """self.samples: None where a look finds what it knew."""
         gauge, refreshes = self.opt["meter"] == "gauge", self.meter.refreshes
+        tracker = Refresh(self.measured()) if self.opt["stamps"] == "refresh" and self.measured() >= 0.01 else None
         k = shown = joules = 0
         first = last = None
         for t in looks:
@@ -124,7 +177,8 @@ class Record:
             if gauge and last is not None:
                 joules += (shown + new) / 2 * (t - last) * 1e6
             if gauge or last is None or new != shown:
-                self.samples.append((self.ns(t), joules if gauge else new - first))
+                at = tracker.moved(last, t) if tracker and not gauge and last is not None else t
+                self.samples.append((self.ns(at), joules if gauge else new - first))
             else:
                 self.samples.append(None)
             shown, last = new, t

@@ -16,6 +16,7 @@
 #define CHANNEL_NAME    32
 #define CHANNEL_DEVICE  96
 #define CHANNEL_NONE    (-1)
+#define AVERAGED_UNKNOWN (-1)
 #define GPU_USER_MAX    64
 
 /*
@@ -44,6 +45,8 @@ struct channel {
 	enum reading reading;
 	double      scale;     /* microjoule (or microwatt) in one unit of the raw value */
 	double      wrap;      /* raw value at which the counter starts again from 0; 0: it never wraps */
+	double      resolution; /* microjoule (or microwatt): the smallest step there is, as documented; 0: unknown */
+	int         averaged_us; /* a gauge shows the mean of so long, as documented; 0: the moment; AVERAGED_UNKNOWN */
 	uint32_t    period_us; /* how often the hardware refreshes it, as documented; 0: unknown, to be measured */
 	int         unit;      /* which package or GPU: physical_package_id, NVML index; -1 for the whole machine */
 	double      idle_w;    /* what it reads with nothing running, if the source knows; negative: unknown */

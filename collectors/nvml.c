@@ -68,9 +68,9 @@ static int read_average(const struct nvml *n, nvml_device d, uint64_t *ret_mw)
 	return ret;
 }
 
-static int read_instant(const struct nvml *n, nvml_device d, uint64_t *ret_mw)
+static int read_field(const struct nvml *n, nvml_device d, uint32_t id, uint64_t *ret_mw)
 {
-	struct nvml_field f = { .id = NVML_FIELD_POWER_INSTANT };
+	struct nvml_field f = { .id = id };
 	int ret = n->fields ? n->fields(d, 1, &f) : NVML_NO_FUNCTION;
 
 	if (ret == NVML_OK)
@@ -84,6 +84,22 @@ static int read_instant(const struct nvml *n, nvml_device d, uint64_t *ret_mw)
 	else
 		return NVML_NOT_SUPPORTED;
 	return !*ret_mw || *ret_mw > UINT32_MAX || is_blank32((uint32_t)*ret_mw) ? NVML_NO_DATA : NVML_OK;
+}
+
+static int read_instant(const struct nvml *n, nvml_device d, uint64_t *ret_mw)
+{
+	return read_field(n, d, NVML_FIELD_POWER_INSTANT, ret_mw);
+}
+
+/*
+ * nvml.h: nvmlDeviceGetPowerUsage is a mean of 1 s on the boards that have field 185 too, and of the moment on older
+ * ones; but an older driver does not have the field on any.
+ */
+static int averaged_us(const struct nvml *n, nvml_device d)
+{
+	uint64_t mw;
+
+	return read_field(n, d, NVML_FIELD_POWER_AVERAGE, &mw) == NVML_OK ? 1000000 : AVERAGED_UNKNOWN;
 }
 
 /* In order of preference. */
@@ -139,6 +155,8 @@ static void gpu_open(struct collector *c, unsigned index)
 	ch->domain = DOMAIN_GPU;
 	ch->reading = ways[g->way].reading;
 	ch->scale = 1000;
+	ch->resolution = 1000;
+	ch->averaged_us = ways[g->way].read == read_average ? averaged_us(&s->nvml, g->dev) : 0;
 	ch->unit = (int)index;
 	ch->idle_w = -1;
 	c->nch++;

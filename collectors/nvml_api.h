@@ -23,6 +23,7 @@ enum nvml_return {
 
 typedef struct nvml_device *nvml_device;
 
+#define NVML_FIELD_POWER_AVERAGE 185 /* mW, mean of 1 s; on Ampere but GA100, and later */
 #define NVML_FIELD_POWER_INSTANT 186 /* mW */
 
 struct nvml_field {

@@ -242,6 +242,7 @@ int rapl_perf_start(struct collector *c, const struct rapl_event *ev, int n)
 		rapl_channel(&c->ch[c->nch], ev[i].domain, ev[i].unit, ev[i].die);
 		c->ch[c->nch].scale = ev[i].scale;
 		c->ch[c->nch].wrap = (double)ev[i].range;
+		c->ch[c->nch].resolution = (double)ev[i].range / 4294967296.0 * ev[i].scale; /* see rapl_perf_range() */
 		p->range[c->nch] = ev[i].range;
 		p->fd[c->nch++] = fd;
 	}

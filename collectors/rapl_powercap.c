@@ -35,6 +35,7 @@ static int zone_open(struct collector *c, const struct rapl_zone *z)
 	rapl_channel(ch, z->domain, z->unit, z->die);
 	ch->scale = 1;
 	ch->wrap = z->wrap;
+	ch->resolution = z->wrap / UINT32_MAX; /* the register has 32 bits, as energy_uj says in whole microjoules */
 	p->fd[c->nch++] = fd;
 	return 0;
 }

@@ -42,6 +42,7 @@ struct meter {
 	const char    *source;    /* name of its collector */
 	int            parent;    /* index of what contains it, CHANNEL_NONE for a top: only tops are summed */
 	uint32_t       period_us; /* measured refresh, else the documented one, else 0 */
+	double         resolution; /* as documented, or coarser if all steps seen are; else theirs; 0: unknown */
 	uint64_t       read_ns;   /* what one reading costs, mean of those at open: its share of its collector's */
 	uint64_t       failed;    /* readings, counted since open */
 	uint64_t       resets;    /* steps not to be believed: a reset, a jump, or time enough for a whole range */

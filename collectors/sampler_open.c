@@ -124,6 +124,7 @@ static int source_adopt(struct sampler *s, struct source *src, uint64_t read_ns,
 		m->source = src->c.ops->name;
 		m->parent = CHANNEL_NONE;
 		m->period_us = m->ch.period_us;
+		m->resolution = m->ch.resolution;
 		m->read_ns = read_ns / (uint64_t)src->c.nch;
 		used++;
 	}

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include "collectors/tally.h"
 
+#include <math.h>
+
+#define STEPS_LEAST       5            /* that say what all steps are a multiple of */
 #define UNKNOWN_PERIOD_NS 250000000ull /* no counter that we know refreshes more seldom */
 
 /* The most that the channel can have taken in dt_ns. */
@@ -26,6 +29,19 @@ static int may_have_lapped(const struct tally *t, const struct meter *m, uint64_
 	return m->ch.wrap > 0 && most_uj(t_ns - t->t_ns) >= m->ch.wrap * m->ch.scale;
 }
 
+static void learn_resolution(struct tally *t, struct meter *m, uint64_t step)
+{
+	uint64_t rest;
+
+	while (step) {
+		rest = t->step % step;
+		t->step = step;
+		step = rest;
+	}
+	if (++t->nstep >= STEPS_LEAST)
+		m->resolution = fmax(m->ch.resolution, (double)t->step * m->ch.scale);
+}
+
 static void tally_counter(struct tally *t, struct meter *m, uint64_t value, uint64_t t_ns)
 {
 	int wrapped = value < t->raw;
@@ -44,6 +60,8 @@ static void tally_counter(struct tally *t, struct meter *m, uint64_t value, uint
 	}
 	t->energy_uj += step;
 	m->wraps += (uint64_t)wrapped;
+	if (!wrapped && t->step != 1)
+		learn_resolution(t, m, value - t->raw);
 }
 
 static void tally_gauge(struct tally *t, struct meter *m, uint64_t value, uint64_t t_ns)
@@ -55,6 +73,8 @@ static void tally_gauge(struct tally *t, struct meter *m, uint64_t value, uint64
 		t->flags |= SAMPLE_GAP;
 	else
 		t->energy_uj += mean_uw * 1e-9 * (double)(t_ns - t->t_ns);
+	if (value != t->raw && t->step != 1)
+		learn_resolution(t, m, value > t->raw ? value - t->raw : t->raw - value);
 }
 
 static int is_good(const struct meter *m, const struct raw *r)

@@ -15,6 +15,8 @@ struct tally {
 	uint64_t sampled_ns; /* the last sample */
 	unsigned flags;      /* of the sample to come */
 	unsigned started : 1, lost : 1, due : 1;
+	uint64_t step;       /* of the raw value, that all steps so far are a multiple of; 0: none seen */
+	unsigned nstep;
 	struct refresh refresh;
 };
 

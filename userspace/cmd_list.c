@@ -11,7 +11,28 @@
 #include "userspace/sink/sink.h"
 #include "userspace/util/fmt.h"
 
-static void list_sources(struct sampler *s)
+/* What kind of meter it is, and how fine. */
+static void list_kind(const struct meter *m)
+{
+	const char *u = m->ch.reading == READING_ENERGY ? "J" : "W";
+	char a[16];
+
+	if (m->ch.reading == READING_ENERGY)
+		printf("      a counter");
+	else if (m->ch.averaged_us > 0)
+		printf("      a gauge, mean of %s ms", fmt3(a, sizeof(a), m->ch.averaged_us / 1e3));
+	else
+		printf("      a gauge, %s", m->ch.averaged_us ? "of the moment or a mean" : "of the moment");
+	if (m->resolution >= 1e3)
+		printf(", in steps of %s m%s", fmt3(a, sizeof(a), m->resolution / 1e3), u);
+	else if (m->resolution > 0)
+		printf(", in steps of %s u%s", fmt3(a, sizeof(a), m->resolution), u);
+	if (m->ch.reading == READING_ENERGY && m->ch.wrap > 0)
+		printf(", begins again after %s J", fmt3(a, sizeof(a), m->ch.wrap * m->ch.scale * 1e-6));
+	printf("; a reading takes %s us\n", fmt3(a, sizeof(a), (double)m->read_ns / 1e3));
+}
+
+static void list_sources(struct sampler *s, int verbose)
 {
 	const struct source_status *st;
 	const struct meter *m;
@@ -23,11 +44,14 @@ static void list_sources(struct sampler *s)
 		printf("  %-14s %-4s %s%s%s\n", st[i].name, !st[i].err && st[i].used ? "on" : "off", st[i].doc,
 		       st[i].why[0] ? ": " : "", st[i].why);
 	printf("\nmeters:\n");
-	for (i = 0; i < nm; i++)
+	for (i = 0; i < nm; i++) {
 		printf("  %-18s %-14s refresh %s ms%s%s%s%s\n", m[i].ch.name, m[i].source,
 		       m[i].period_us ? fmt3(watt, sizeof(watt), m[i].period_us / 1e3) : "?",
 		       m[i].ch.device[0] ? ", " : "", m[i].ch.device, m[i].ch.estimated ? ", estimated" : "",
 		       m[i].parent == CHANNEL_NONE ? "" : ", part of another: not summed");
+		if (verbose)
+			list_kind(&m[i]);
+	}
 	if (!nm)
 		printf("  none: joules will not be known\n");
 }
@@ -62,7 +86,7 @@ int cmd_list(int argc, char **argv)
 	if (!err)
 		sampler_measure(s, 250000000);
 	if (s)
-		list_sources(s);
+		list_sources(s, o.verbose);
 	(void)live_new(NET_AUTO, LIVE_RING_BYTES, &l, why, sizeof(why));
 	list_probes(l ? live_probes(l) : NULL, why);
 	printf("\ndialects:\n");

@@ -15,6 +15,7 @@
  *	gpu 0 energy_mj 1000          the counter at time 0
  *	gpu 0 at 500 power 700000     mW from 500 ms on; before the first, 0
  *	gpu 0 pid 1234 sm 60          a compute process, and its use of the SMs in per cent
+ *	gpu 0 averages                it has the field of the mean power
  *	gpu 0 fail energy 3           what handle, energy, instant, power, processes or usage returns;
  *	gpu 0 fail power blank        "blank" (or "zero"): success, with a value that is none
  *
@@ -31,7 +32,7 @@
 /* nvml.h is not at hand; these are its prototypes. */
 #pragma GCC diagnostic ignored "-Wmissing-prototypes"
 
-#define GPUS  8
+#define GPUS  16
 #define STEPS 64
 #define PIDS  600
 
@@ -51,6 +52,7 @@ struct stub_gpu {
 		unsigned pid, sm;
 	} process[PIDS];
 	int nprocesses;
+	int averages;
 	int fail[CALLS];
 };
 
@@ -98,6 +100,8 @@ static void parse_gpu(struct stub_gpu *g, const char *s)
 		parse_fail(g, what, code);
 	} else if (sscanf(s, "energy_mj %llu", &a) == 1) {
 		g->energy_mj = a;
+	} else if (!strcmp(s, "averages")) {
+		g->averages = 1;
 	} else if (!strncmp(s, "name ", 5)) {
 		snprintf(g->name, sizeof(g->name), "%s", s + 5);
 	}
@@ -312,12 +316,12 @@ int nvmlDeviceGetFieldValues(void *device, int n, struct field_value *f)
 		return 2;
 	for (i = 0; i < n; i++) {
 		f[i].nvmlReturn = 3;
-		if (f[i].fieldId != 186)
+		if (f[i].fieldId != 186 && (f[i].fieldId != 185 || !g->averages))
 			continue;
-		f[i].nvmlReturn = g->fail[CALL_INSTANT] > 0 ? g->fail[CALL_INSTANT] : 0;
+		f[i].nvmlReturn = f[i].fieldId == 186 && g->fail[CALL_INSTANT] > 0 ? g->fail[CALL_INSTANT] : 0;
 		f[i].valueType = 1; /* unsigned int: the upper half of the value is not written */
 		f[i].value = 0xdeadbeef00000000ull | (unsigned)power_mw(g, cfg.now_ms);
-		if (g->fail[CALL_INSTANT] < 0)
+		if (f[i].fieldId == 186 && g->fail[CALL_INSTANT] < 0)
 			f[i].value = g->fail[CALL_INSTANT] == FAIL_BLANK ? 0x7ffffff0u : 0;
 	}
 	return 0;

@@ -164,10 +164,46 @@ static void power_where_there_is_no_energy(void **state)
 	assert_int_equal(col->ch[1].reading, READING_POWER);
 	assert_string_equal(col->why, "gpu0: no energy counter, power is integrated; gpu1: no energy counter, power is "
 				      "integrated; on most boards it is the mean of 1 s");
+	assert_int_equal(col->ch[0].averaged_us, 0);
+	assert_int_equal(col->ch[1].averaged_us, AVERAGED_UNKNOWN);
+	assert_true(col->ch[0].resolution == 1000);
 	assert_reads(0, 100000);
 	gpus(600, TWO);
 	assert_reads(0, 700000);
 	assert_reads(1, 50000);
+}
+
+/* What the driver's header says of the call holds of the boards that have the other field. */
+static void power_that_is_a_mean(void **state)
+{
+	gpus(0, TWO "gpu 0 fail energy 3\ngpu 0 fail instant 3\ngpu 0 averages\ngpu 1 averages\n");
+	assert_int_equal(open_again(), 0);
+	assert_int_equal(col->ch[0].reading, READING_POWER);
+	assert_int_equal(col->ch[0].averaged_us, 1000000);
+	assert_int_equal(col->ch[1].reading, READING_ENERGY);
+	assert_int_equal(col->ch[1].averaged_us, 0);
+}
+
+static void sixteen_gpus(void **state)
+{
+	char text[2048] = "gpus 16\nrefresh_ms 20\n";
+	size_t n = strlen(text);
+	const char *bad;
+	int i;
+
+	for (i = 0; i < 16; i++)
+		n += (size_t)snprintf(text + n, sizeof(text) - n, "gpu %d energy_mj %d\ngpu %d at 0 power %d\n", i,
+				      1000 * (i + 1), i, 100000 * (i + 1));
+	gpus(0, text);
+	assert_int_equal(sampler_new_from(collectors, &fake_env, &fake_opts, "nvml", &sampler, &bad), 0);
+	assert_int_equal(sampler_meters(sampler, &meters), 16);
+	assert_int_equal(tick_after(0), 16);
+	gpus(1000, text);
+	assert_int_equal(tick_after(SECOND), 16);
+	for (i = 0; i < 16; i++) {
+		assert_int_equal(got.s[i].channel, i);
+		assert_near(got.s[i].energy_uj, 100e6 * (i + 1), 1);
+	}
 }
 
 /* Some boards have the call and a counter that stands at 0. */
@@ -306,6 +342,8 @@ static int run(void)
 		TEST(no_gpu),
 		TEST(energy_of_all_gpus),
 		TEST(power_where_there_is_no_energy),
+		TEST(power_that_is_a_mean),
+		TEST(sixteen_gpus),
 		TEST(energy_that_stands_at_zero_is_none),
 		TEST(gpu_with_neither_is_left_out),
 		TEST(no_watts_at_all_is_no_power),

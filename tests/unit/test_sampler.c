@@ -387,6 +387,29 @@ static void conserves_energy(void **state)
 	assert_near(last[2], truth_uj, truth_uj * 1e-3);
 }
 
+/* In steps of 61 of the raw value; the documented resolution stands when what is seen is finer. */
+static void resolution_is_of_the_steps_seen(void **state)
+{
+	static const uint64_t steps[] = { 0, 610, 1830, 183, 427, 61 * 7919 };
+	uint64_t raw = 5000;
+	size_t i;
+
+	expect(10 * MS, raw, 0, 0);
+	assert_true(meters[0].resolution == 0);
+	for (i = 1; i < sizeof(steps) / sizeof(steps[0]); i++) {
+		assert_true(meters[0].resolution == 0);
+		fake.val[0].value = raw += steps[i];
+		assert_int_equal(tick_after(10 * MS), 1);
+	}
+	assert_true(meters[0].resolution == 61);
+	expect(10 * MS, raw - 100, SAMPLE_GAP, got.s[0].energy_uj); /* not a step */
+	assert_true(meters[0].resolution == 61);
+	sampler->meter[0].ch.resolution = 61.035;
+	fake.val[0].value = raw + 22;
+	assert_int_equal(tick_after(10 * MS), 1);
+	assert_true(meters[0].resolution == 61.035);
+}
+
 static void interrupted_reading_is_taken_again(void **state)
 {
 	fake_stop(NULL);
@@ -464,6 +487,7 @@ int main(void)
 		TEST(perf_failed_register_is_no_spike),
 		TEST(perf_range_of_other_units),
 		TEST(conserves_energy),
+		TEST(resolution_is_of_the_steps_seen),
 		TEST(interrupted_reading_is_taken_again),
 		TEST(slow_twice_keeps_the_shorter),
 		TEST(emit_that_fails_ends_the_tick),

@@ -85,6 +85,20 @@ unsigned sampler_interval_ms(const struct sampler *s);
  */
 int  sampler_tick(struct sampler *s, int (*emit)(void *ctx, const struct sample *m), void *ctx);
 
+/* A counter that is used, and another source's of the same. */
+struct comparison {
+	int         meter;  /* index of the one that is used */
+	const char *source; /* that has the other */
+	double      ours_w, theirs_w;
+	double      apart, allowed; /* parts of the greater: their difference, and what their refresh and steps explain */
+};
+
+/*
+ * Reads all sources now and after `ns`, and compares the counters that two of them have of one domain. Returns how many
+ * there are in ret[0 .. max), or -errno; one that failed meanwhile is left out.
+ */
+int  sampler_compare(struct sampler *s, uint64_t ns, struct comparison *ret, int max);
+
 /* As collector_ops.users, by channel of the sampler. */
 int  sampler_users(struct sampler *s, int channel, struct gpu_user *u, int max);
 

@@ -21,6 +21,7 @@ struct sampler_env {
 struct source {
 	struct collector c;
 	int      meter[CHANNEL_MAX]; /* index of each of its channels in the sampler's; CHANNEL_NONE when not used */
+	int      twin[CHANNEL_MAX];  /* index of the sampler's that is a counter of the same, when it is not used */
 	uint64_t usual_ns;           /* what reading it takes, as a running mean */
 	uint64_t t_ns;               /* of its last reading */
 	int      ticked;             /* sampler_tick() has read it */
@@ -31,6 +32,8 @@ struct sampler {
 	struct meter_opts    opts;
 	struct source       *source[SOURCE_MAX];
 	int                  nsource;
+	struct source       *spare[SOURCE_MAX]; /* open, but all that they have is taken from others */
+	int                  nspare;
 	struct meter         meter[CHANNEL_MAX];
 	struct tally         tally[CHANNEL_MAX];
 	int                  nmeter;

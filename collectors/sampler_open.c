@@ -100,6 +100,21 @@ static const char *domain_owner(const struct sampler *s, enum domain domain, con
 	return NULL;
 }
 
+/* The meter that is in use and counts the same, by name; a model measures nothing. */
+static int find_twin(const struct sampler *s, const struct channel *ch)
+{
+	const struct channel *c;
+	int i;
+
+	for (i = 0; i < s->nmeter; i++) {
+		c = &s->meter[i].ch;
+		if (c->domain == ch->domain && !strcmp(c->name, ch->name) && c->reading == READING_ENERGY &&
+		    ch->reading == READING_ENERGY && !c->estimated && !ch->estimated)
+			return i;
+	}
+	return CHANNEL_NONE;
+}
+
 /* Takes what is free of an open collector's channels; returns how many. */
 static int source_adopt(struct sampler *s, struct source *src, uint64_t read_ns, struct source_status *st)
 {
@@ -108,10 +123,11 @@ static int source_adopt(struct sampler *s, struct source *src, uint64_t read_ns,
 	struct meter *m;
 
 	for (i = 0; i < src->c.nch; i++) {
-		src->meter[i] = CHANNEL_NONE;
+		src->meter[i] = src->twin[i] = CHANNEL_NONE;
 		owner = domain_owner(s, src->c.ch[i].domain, src->c.ops->name);
 		if (owner) {
 			other = owner;
+			src->twin[i] = find_twin(s, &src->c.ch[i]);
 			continue;
 		}
 		if (s->nmeter == CHANNEL_MAX) {
@@ -205,7 +221,17 @@ static int find_parent(const struct sampler *s, const struct meter *m)
 	return package != CHANNEL_NONE ? package : find_container(s, m, DOMAIN_PLATFORM);
 }
 
-/* Tries one collector, and keeps it when any of it is used. */
+static int has_twin(const struct source *src)
+{
+	int i;
+
+	for (i = 0; i < src->c.nch; i++)
+		if (src->twin[i] != CHANNEL_NONE)
+			return 1;
+	return 0;
+}
+
+/* Tries one collector, and keeps it when any of it is used, or can be compared with what is. */
 static int sampler_add(struct sampler *s, const struct collector_ops *ops)
 {
 	struct source_status *st = &s->status[s->nstatus];
@@ -219,6 +245,8 @@ static int sampler_add(struct sampler *s, const struct collector_ops *ops)
 	st->err = source_open(s, src, st);
 	if (st->used)
 		s->source[s->nsource++] = src;
+	else if (!st->err && has_twin(src))
+		s->spare[s->nspare++] = src;
 	else
 		source_free(src);
 	return 0;
@@ -266,5 +294,7 @@ void sampler_free(struct sampler *s)
 
 	for (i = 0; s && i < s->nsource; i++)
 		source_free(s->source[i]);
+	for (i = 0; s && i < s->nspare; i++)
+		source_free(s->spare[i]);
 	free(s);
 }

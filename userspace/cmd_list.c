@@ -11,6 +11,9 @@
 #include "userspace/sink/sink.h"
 #include "userspace/util/fmt.h"
 
+#define MEASURE_NS 250000000ull /* for the refresh of the meters */
+#define COMPARE_NS 500000000ull
+
 /* What kind of meter it is, and how fine. */
 static void list_kind(const struct meter *m)
 {
@@ -30,6 +33,21 @@ static void list_kind(const struct meter *m)
 	if (m->ch.reading == READING_ENERGY && m->ch.wrap > 0)
 		printf(", begins again after %s J", fmt3(a, sizeof(a), m->ch.wrap * m->ch.scale * 1e-6));
 	printf("; a reading takes %s us\n", fmt3(a, sizeof(a), (double)m->read_ns / 1e3));
+}
+
+/* Meters of the same that disagree: an error of one of them, and not ours to decide of which. */
+static void list_comparisons(struct sampler *s, const struct meter *m, int verbose)
+{
+	struct comparison cmp[CHANNEL_MAX], *c;
+	int n = sampler_compare(s, COMPARE_NS, cmp, CHANNEL_MAX);
+	char a[16], b[16], d[16], e[16];
+
+	for (c = cmp; c < cmp + n; c++)
+		if (verbose || c->apart > c->allowed)
+			printf("  %s: %s reads %s W, %s %s W: %s %% apart, %s the %s %% of their refresh and steps\n",
+			       m[c->meter].ch.name, m[c->meter].source, fmt3(a, sizeof(a), c->ours_w), c->source,
+			       fmt3(b, sizeof(b), c->theirs_w), fmt3(d, sizeof(d), 100 * c->apart),
+			       c->apart > c->allowed ? "more than" : "within", fmt3(e, sizeof(e), 100 * c->allowed));
 }
 
 static void list_sources(struct sampler *s, int verbose)
@@ -52,6 +70,7 @@ static void list_sources(struct sampler *s, int verbose)
 		if (verbose)
 			list_kind(&m[i]);
 	}
+	list_comparisons(s, m, verbose);
 	if (!nm)
 		printf("  none: joules will not be known\n");
 }
@@ -84,7 +103,7 @@ int cmd_list(int argc, char **argv)
 		return EXIT_USAGE;
 	}
 	if (!err)
-		sampler_measure(s, 250000000);
+		sampler_measure(s, MEASURE_NS);
 	if (s)
 		list_sources(s, o.verbose);
 	(void)live_new(NET_AUTO, LIVE_RING_BYTES, &l, why, sizeof(why));

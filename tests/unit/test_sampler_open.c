@@ -6,6 +6,7 @@
 struct fixed {
 	int            nch, err, read_err;
 	uint64_t       took_ns, refresh_ns;
+	double         gain;
 	const char    *why;
 	struct channel ch[CHANNEL_MAX];
 };
@@ -43,7 +44,8 @@ static int fixed_read(struct collector *c, struct raw *val)
 
 	fake.now += f->took_ns;
 	for (i = 0; i < c->nch; i++)
-		val[i] = (struct raw){ fake.now / f->refresh_ns * f->refresh_ns / 10, 1 };
+		val[i] = (struct raw){ (uint64_t)((double)(fake.now / f->refresh_ns * f->refresh_ns / 10) *
+						  (f->gain ? f->gain : 1)), 1 };
 	return f->read_err;
 }
 
@@ -171,6 +173,107 @@ static void next_when_the_first_cannot_be_read(void **state)
 	assert_int_equal(start(NULL), 0);
 	assert_status(0, "first", -EIO, 0, "cannot be read: Input/output error");
 	assert_string_equal(meters[0].source, "second");
+}
+
+static struct comparison compared[CHANNEL_MAX];
+static int compare(void)
+{
+	return sampler_compare(sampler, SECOND / 2, compared, CHANNEL_MAX);
+}
+
+/* The one that is not used is read beside the one that is. 100 W here, by the clock. */
+static void two_sources_are_compared(void **state)
+{
+	int n;
+
+	add(&first, "package-0", DOMAIN_PACKAGE, 0);
+	add(&second, "package-0", DOMAIN_PACKAGE, 0);
+	add(&second, "package-1", DOMAIN_PACKAGE, 1); /* the first does not have it */
+	add(&third, "package-0", DOMAIN_PACKAGE, 0);
+	first.ch[0].period_us = second.ch[0].period_us = third.ch[0].period_us = 1000;
+	second.gain = 1.05;
+	third.gain = 1.004;
+	assert_int_equal(start(NULL), 0);
+	assert_int_equal(open_now, 3);
+	n = compare();
+	assert_int_equal(n, 2);
+	assert_int_equal(compared[0].meter, 0);
+	assert_string_equal(compared[0].source, "second");
+	assert_near(compared[0].ours_w, 100, 0.1);
+	assert_near(compared[0].theirs_w, 105, 0.1);
+	assert_near(compared[0].apart, 0.05 / 1.05, 1e-4);
+	assert_near(compared[0].allowed, 4.0 / 500, 1e-4);
+	assert_true(compared[0].apart > compared[0].allowed);
+	assert_string_equal(compared[1].source, "third");
+	assert_true(compared[1].apart < compared[1].allowed && compared[1].apart > 0.003);
+	assert_int_equal(tick_after(MS), 1); /* and the books are as they would be */
+	assert_near(got.s[0].energy_uj, (double)(fake.now - T0) / 10, 1000);
+}
+
+/* What refreshes as seldom as this takes says nothing yet; what is not steady in its steps neither. */
+static void coarse_sources_are_not_accused(void **state)
+{
+	add(&first, "psys", DOMAIN_PLATFORM, -1);
+	add(&second, "psys", DOMAIN_PLATFORM, -1);
+	first.ch[0].period_us = 1000;
+	second.refresh_ns = 400 * MS;
+	assert_int_equal(start(NULL), 0);
+	assert_int_equal(compare(), 1);
+	assert_true(compared[0].apart < compared[0].allowed);
+	second.ch[0].resolution = 30e6;
+	second.ch[0].period_us = 1000;
+	fake_stop(NULL);
+	assert_int_equal(start(NULL), 0);
+	assert_int_equal(compare(), 1);
+	assert_true(compared[0].apart < compared[0].allowed && compared[0].allowed > 1);
+}
+
+static void only_counters_of_one_thing_are_compared(void **state)
+{
+	add(&first, "package-0", DOMAIN_PACKAGE, 0);
+	add(&first, "gpu0", DOMAIN_GPU, 0);
+	add(&second, "package-1", DOMAIN_PACKAGE, 1);
+	add(&second, "gpu0", DOMAIN_GPU, 0);
+	second.ch[1].reading = READING_POWER;
+	add(&third, "package-0", DOMAIN_PACKAGE, 0);
+	third.ch[0].estimated = 1;
+	assert_int_equal(start(NULL), 0);
+	assert_int_equal(open_now, 1);
+	assert_int_equal(compare(), 0);
+}
+
+static void failing_source_is_not_compared(void **state)
+{
+	add(&first, "package-0", DOMAIN_PACKAGE, 0);
+	add(&second, "package-0", DOMAIN_PACKAGE, 0);
+	assert_int_equal(start(NULL), 0);
+	second.read_err = -EIO;
+	assert_int_equal(compare(), 0);
+	second.read_err = 0;
+	first.read_err = -EIO;
+	assert_int_equal(compare(), 0);
+	first.read_err = 0;
+	assert_int_equal(compare(), 1);
+}
+
+/* Zones as a machine has them, that stand still, beside a meter that moves. */
+static void powercap_beside_another(void **state)
+{
+	static const struct meter_opts tree = { "tests/sysfs/two-sockets-holes/sys", "/nowhere", -1, -1 };
+	extern const struct collector_ops rapl_powercap_collector;
+	const struct collector_ops *const both[] = { &ops[0], &rapl_powercap_collector, NULL };
+	const char *bad;
+
+	add(&first, "package-0", DOMAIN_PACKAGE, 0);
+	add(&first, "package-1", DOMAIN_PACKAGE, 1);
+	first.ch[0].period_us = first.ch[1].period_us = 1000;
+	assert_int_equal(sampler_new_from(both, &fake_env, &tree, NULL, &sampler, &bad), 0);
+	assert_int_equal(sampler_meters(sampler, &meters), 4); /* DRAM from powercap */
+	assert_string_equal(meters[2].source, "rapl_powercap");
+	assert_int_equal(compare(), 2);
+	assert_string_equal(compared[1].source, "rapl_powercap");
+	assert_int_equal(compared[1].meter, 1);
+	assert_true(compared[1].theirs_w == 0 && compared[1].apart == 1 && compared[1].allowed < 0.01);
 }
 
 static void nothing_at_all_still_says_why(void **state)
@@ -357,6 +460,11 @@ int main(void)
 		TEST(one_source_per_domain),
 		TEST(next_when_the_first_is_refused),
 		TEST(next_when_the_first_cannot_be_read),
+		TEST(two_sources_are_compared),
+		TEST(coarse_sources_are_not_accused),
+		TEST(only_counters_of_one_thing_are_compared),
+		TEST(failing_source_is_not_compared),
+		TEST(powercap_beside_another),
 		TEST(nothing_at_all_still_says_why),
 		TEST(no_channel_is_absent),
 		TEST(only_the_named_are_tried),

@@ -63,8 +63,8 @@ static void take_all(struct sampler *s, struct spare *sp, int n)
 }
 
 /*
- * What is seen of some time is that of as long a time, but it began and ended up to a refresh earlier, when the power may
- * have been twice as much; and at each end up to a step is missing.
+ * What is seen of some time is that of as long a time, but it began and ended up to a refresh earlier, when the power
+ * may have been twice as much; and at each end up to a step is missing.
  */
 static double allowed(const struct meter *m, uint64_t dt_ns, double uj)
 {

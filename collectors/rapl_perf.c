@@ -97,7 +97,7 @@ static int read_cpus(const struct meter_opts *opts, struct rapl_event *at, int m
 {
 	int cpu[CHANNEL_MAX], i, n, amd = rapl_is_amd(opts), len = 0;
 	uint64_t id;
-	char text[256];
+	char text[4096];
 
 	if (sysfs_text(text, sizeof(text), opts->sysfs, PMU "/cpumask"))
 		return 0;

@@ -13,7 +13,7 @@
 #define SEARCH_NS 250000000ull /* between two looks for a zone that has gone */
 
 struct powercap {
-	int      fd[CHANNEL_MAX]; /* of c->ch, up to c->nch; negative: the zone has gone */
+	int      fd[CHANNEL_MAX]; /* of c->ch, up to c->nch */
 	uint64_t sought_ns;
 };
 
@@ -71,15 +71,18 @@ static int powercap_open(struct collector *c)
 	return c->nch ? 0 : refused;
 }
 
-/* A zone comes again, under the same number or another, when its driver is loaded again or its package is. */
-static void find_again(struct collector *c)
+/*
+ * A zone comes again, under the same number or another, when its driver is loaded again or its package is. The file
+ * that was open then fails for ever.
+ */
+static void find_again(struct collector *c, struct raw *val)
 {
 	struct rapl_zone zone[CHANNEL_MAX];
 	struct powercap *p = c->state;
 	uint64_t now = c->now_ns();
 	struct channel ch;
 	char ignored[8] = "";
-	int n, i, z;
+	int n, i, z, fd;
 
 	if (now - p->sought_ns < SEARCH_NS)
 		return;
@@ -87,28 +90,30 @@ static void find_again(struct collector *c)
 	n = rapl_zones(c->opts, zone, CHANNEL_MAX, ignored, sizeof(ignored));
 	for (z = 0; z < n; z++) {
 		rapl_channel(&ch, zone[z].domain, zone[z].unit, zone[z].die);
-		for (i = 0; i < c->nch; i++)
-			if (p->fd[i] < 0 && !strcmp(c->ch[i].name, ch.name) && c->ch[i].wrap == zone[z].wrap)
-				p->fd[i] = sysfs_open(c->opts->sysfs, "class/powercap/%s/energy_uj", zone[z].dir);
+		for (i = 0; i < c->nch; i++) {
+			if (val[i].valid || strcmp(c->ch[i].name, ch.name) || c->ch[i].wrap != zone[z].wrap)
+				continue;
+			fd = sysfs_open(c->opts->sysfs, "class/powercap/%s/energy_uj", zone[z].dir);
+			if (fd < 0)
+				continue;
+			close(p->fd[i]);
+			p->fd[i] = fd;
+			val[i].valid = !sysfs_pread_u64(fd, &val[i].value);
+		}
 	}
 }
 
 static int powercap_read(struct collector *c, struct raw *val)
 {
 	struct powercap *p = c->state;
-	int i, err, gone = 0;
+	int i, failed = 0;
 
 	for (i = 0; i < c->nch; i++) {
-		err = p->fd[i] < 0 ? -ENODEV : sysfs_pread_u64(p->fd[i], &val[i].value);
-		val[i].valid = !err;
-		gone |= err == -ENODEV;
-		if (err == -ENODEV && p->fd[i] >= 0) {
-			close(p->fd[i]);
-			p->fd[i] = -1;
-		}
+		val[i].valid = !sysfs_pread_u64(p->fd[i], &val[i].value);
+		failed |= !val[i].valid;
 	}
-	if (gone)
-		find_again(c);
+	if (failed)
+		find_again(c, val);
 	return 0;
 }
 
@@ -117,8 +122,7 @@ static void powercap_close(struct collector *c)
 	struct powercap *p = c->state;
 
 	while (c->nch)
-		if (p->fd[--c->nch] >= 0)
-			close(p->fd[c->nch]);
+		close(p->fd[--c->nch]);
 }
 
 const struct collector_ops rapl_powercap_collector = {

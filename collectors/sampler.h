@@ -75,7 +75,7 @@ int  sampler_status(const struct sampler *s, const struct source_status **ret);
  * A counter that did not change twice in that time keeps its documented period.
  */
 void sampler_measure(struct sampler *s, uint64_t budget_ns);
-/* The interval that suits what was measured, within [11, 1000] ms: a little more than half the shortest refresh. */
+/* The interval that suits what was measured: somewhat more than half the shortest refresh; 11 to 1000 ms. */
 unsigned sampler_interval_ms(const struct sampler *s);
 
 /*
@@ -90,7 +90,7 @@ struct comparison {
 	int         meter;  /* index of the one that is used */
 	const char *source; /* that has the other */
 	double      ours_w, theirs_w;
-	double      apart, allowed; /* parts of the greater: their difference, and what their refresh and steps explain */
+	double      apart, allowed; /* parts of the greater: their difference; what refresh and steps explain */
 };
 
 /*

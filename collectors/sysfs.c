@@ -38,7 +38,7 @@ int sysfs_open(const char *root, const char *fmt, ...)
 
 static int pread_line(int fd, char *ret, size_t size)
 {
-	char buf[256], *end;
+	char buf[4096], *end; /* as much as an attribute can have */
 	ssize_t n = pread(fd, buf, sizeof(buf), 0);
 
 	if (n < 0)

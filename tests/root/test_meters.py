@@ -189,6 +189,72 @@ def model():
         server.kill()
 
 
+def vanishing():
+    """A zone that goes away with its driver and comes back from 0: the rest goes on, and the gap is said."""
+    with tempdir() as d:
+        server, port = busy_server(d)
+        zones = [("intel-rapl:0", "package-0", 50, 262143328850), ("intel-rapl:1", "package-1", 30, 262143328850)]
+        with Powercap(d + "/sys", zones) as meters:
+            with tracer("-p", server.pid, "--json", "--sysfs", d + "/sys", "--meter", "rapl_powercap",
+                        "--idle", "none") as t:
+                ask(port)
+                gone, watts, wrap = meters.files[1]
+                meters.files = meters.files[:1]
+                time.sleep(0.1)
+                gone.truncate(0)
+                os.rename(d + "/sys/class/powercap/intel-rapl:1", d + "/gone")
+                ask(port)
+                with Powercap(d + "/sys", [("intel-rapl:1", "package-1", 30, 262143328850)]):
+                    time.sleep(2.5)
+                    ask(port)
+                    t.stop()
+        server.kill()
+        s = t.summary
+        by = {x["domain"]: x["measured_j"] for x in s["sources"]}
+        check(near(by["package-0"], 50 * s["duration_s"], LATE), "a meter that goes leaves the others alone", by)
+        check(0.1 * 30 * s["duration_s"] < by["package-1"] < 0.9 * 30 * s["duration_s"],
+              "what is measured of the one that came back is counted", by)
+        check("meter_gap" in s["flags"] and balanced(s), "the gap is said, and the books add up", s)
+        check(len(t.rows) == 3 and "meter_gap" in t.rows[1]["flags"], "and of which query it is", t.rows)
+
+
+def broken_driver():
+    """NVIDIA's library hangs, fails, or is for another machine: said by `list`, and other meters go on."""
+    with tempdir() as d:
+        env = dict(os.environ, LD_LIBRARY_PATH=d, IPW_NVML_STUB=d + "/gpus")
+        with open(STUB, "rb") as f:
+            stub = f.read()
+        for what, library, gpus, said in (
+                ("hangs", stub, "init hang\n", "the driver hangs"),
+                ("fails", stub, "init 18\n", "library and driver versions differ"),
+                ("is of another machine", stub[:4] + b"\1" + stub[5:], "", "ELF"),
+                ("is empty", b"", "", "file too short")):
+            with open(d + "/libnvidia-ml.so.1", "wb") as f:
+                f.write(library)
+            with open(d + "/gpus", "w") as f:
+                f.write(gpus)
+            began = time.monotonic()
+            p = subprocess.run([TRACE, "list", "-v"], capture_output=True, text=True, env=env)
+            check(p.returncode == 0 and said in p.stdout and "package_estimated" in p.stdout and
+                  time.monotonic() - began < 20, "a library that %s" % what, p.stdout)
+
+
+def listed():
+    """What `list -v` says of meters."""
+    with tempdir() as d:
+        shutil.copy(STUB, d + "/libnvidia-ml.so.1")
+        with open(d + "/gpus", "w") as f:
+            f.write("gpus 2\nrefresh_ms 20\ngpu 0 energy_mj 5\ngpu 0 at 0 power 300000\ngpu 1 at 0 power 300000\n"
+                    "gpu 1 at 50 power 310000\ngpu 1 fail energy 3\ngpu 1 fail instant 3\ngpu 1 averages\n")
+        env = dict(os.environ, LD_LIBRARY_PATH=d, IPW_NVML_STUB=d + "/gpus")
+        with Powercap(d + "/sys", [("intel-rapl:0", "package-0", 50, 262143328850)]):
+            p = subprocess.run([TRACE, "list", "-v", "--sysfs", d + "/sys"], capture_output=True, text=True, env=env)
+        text = p.stdout
+        check("a counter, in steps of 61.0 uJ, begins again after 262k J" in text, "RAPL's steps and range", text)
+        check("a gauge, mean of 1000 ms, in steps of 1.00 mW" in text, "a gauge that is a mean", text)
+        check(text.count("a counter") == 2, "two counters", text)
+
+
 def bad():
     with tempdir() as d:
         for args, said in ((["--sysfs", "/no/such", "--meter", "rapl_powercap"], "no energy from rapl_powercap"),
@@ -222,6 +288,6 @@ def disk_full():
             subprocess.run(["umount", d + "/small"], check=True)
 
 
-for f in (powercap, platform, gpus, model, bad, disk_full):
+for f in (powercap, platform, gpus, model, vanishing, broken_driver, listed, bad, disk_full):
     f()
 done()

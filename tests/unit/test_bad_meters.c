@@ -94,8 +94,8 @@ static void zone_goes_and_comes(void **state)
 	assert_int_equal(tick_after(2 * SECOND), 0);
 	put_zone(0, "package-1\n", "70\n"); /* in another order */
 	put_zone(1, "package-0\n", "20\n");
-	assert_int_equal(tick_after(500 * MS), 0); /* it is looked for once a second */
-	assert_int_equal(tick_after(500 * MS), 2);
+	assert_int_equal(tick_after(100 * MS), 0); /* it is looked for four times a second */
+	assert_int_equal(tick_after(150 * MS), 2);
 	expect(0, 0, SAMPLE_GAP);
 	expect(1, 500, SAMPLE_GAP);
 	put_zone(0, "package-1\n", "170\n");

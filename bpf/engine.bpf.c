@@ -29,6 +29,14 @@ struct {
 	__type(value, struct begun);
 } begun SEC(".maps");
 
+/* Calls of the server that compute in several steps, by thread. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 1024);
+	__type(key, __u64);
+	__type(value, __u32);
+} batches SEC(".maps");
+
 __u64 step_hits; /* of all programs here: what they cost is told by it */
 
 /* The stack pointer before the call, from that at the entry. */
@@ -58,6 +66,7 @@ static __always_inline int end(__u64 sp)
 	struct ev_target *t = target_of(id >> 32);
 	struct ev_step e = {};
 	struct begun *b;
+	__u32 *call;
 
 	__sync_fetch_and_add(&step_hits, 1);
 	b = t ? bpf_map_lookup_elem(&begun, &id) : NULL;
@@ -66,6 +75,8 @@ static __always_inline int end(__u64 sp)
 	hdr_fill(&e.h, EV_STEP, t->slot, sizeof(e));
 	e.begin_ns = b->ns;
 	e.tokens = b->tokens;
+	call = bpf_map_lookup_elem(&batches, &id);
+	e.batch = call ? *call : 0;
 	ev_output(&e, sizeof(e), EV_LOST_STEP);
 	bpf_map_delete_elem(&begun, &id);
 	return 0;
@@ -85,6 +96,21 @@ SEC("uprobe")
 int engine_ubatch(struct pt_regs *ctx)
 {
 	return begin(0, tokens_at((const char *)PT_REGS_PARM2(ctx) + 4, UBATCH_MAX));
+}
+
+/* The server calls for a batch: the ubatches up to its next call are parts of one. */
+SEC("uprobe")
+int engine_decode(struct pt_regs *ctx)
+{
+	__u64 id = bpf_get_current_pid_tgid();
+	__u32 one = 1, *n = bpf_map_lookup_elem(&batches, &id);
+
+	__sync_fetch_and_add(&step_hits, 1);
+	if (n)
+		*n += 1;
+	else if (target_of(id >> 32))
+		bpf_map_update_elem(&batches, &id, &one, BPF_ANY);
+	return 0;
 }
 
 /* llama_decode(ctx, struct llama_batch): a struct too large for registers; its first member is n_tokens. */

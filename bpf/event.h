@@ -108,7 +108,7 @@ struct ev_step {
 	struct ev_hdr h; /* ts_ns: its end */
 	__u64 begin_ns;
 	__s32 tokens;    /* in the batch; -1: not known */
-	__u32 pad;
+	__u32 batch;    /* steps of one call of the server have the same number, from 1; 0: not known */
 };
 _Static_assert(sizeof(struct ev_step) == 40, "ev_step");
 

@@ -159,7 +159,7 @@ void attrib_tokens(struct attrib *a, struct query *q, uint64_t ts_ns, uint32_t n
 void attrib_step(struct attrib *a, const struct step *s)
 {
 	if (s->slot < EV_SLOTS && a->slot[s->slot].active)
-		work_step_seen(&a->slot[s->slot].steps, s->begin_ns, s->end_ns, s->tokens, s->pid);
+		work_step_seen(&a->slot[s->slot].steps, s);
 }
 
 /* What a query was given before it was known to be a hop is that of its front. */

@@ -43,7 +43,10 @@
 const struct engine_way engine_ways[] = {
 	{ "llama.cpp", LLAMA_FILES, 1, "a ubatch, with its tokens", {
 		{ UBATCH, "engine_ubatch", UPROBE_ENTRY, 0 },
-		{ "_ZN13llama_context13graph_computeE*", "engine_after", UPROBE_RETURN, 0 } } },
+		{ "_ZN13llama_context13graph_computeE*", "engine_after", UPROBE_RETURN, 0 },
+		{ "llama_decode", "engine_decode", UPROBE_ENTRY, 1 },
+		{ "llama_encode", "engine_decode", UPROBE_ENTRY, 1 },
+		{ "llama_process", "engine_decode", UPROBE_ENTRY, 1 } } },
 	{ "llama.cpp", LLAMA_FILES, 1, "a decode call, with its tokens", {
 		{ "llama_decode", "engine_batch", UPROBE_ENTRY, 0 },
 		{ "llama_decode", "engine_return", UPROBE_RETURN, 0 },

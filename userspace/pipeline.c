@@ -235,7 +235,7 @@ static const struct conn_ops conn_ops = { .bytes = on_bytes, .over = on_conn_ove
 static void on_step(struct pipeline *p, const struct ev_step *e)
 {
 	struct step s = { .begin_ns = e->begin_ns, .end_ns = e->h.ts_ns, .slot = e->h.slot, .pid = e->h.tgid,
-			  .tokens = e->tokens };
+			  .tokens = e->tokens, .batch = e->batch };
 
 	pipeline_step(p, &s);
 }

@@ -18,6 +18,7 @@ const struct probe probes[] = {
 	{ "sys_exit", "sys_exit", "tier sys: what it did", USE_SYS },
 	{ "sys_state", "inet_sock_set_state", "tier sys: close and reset of TCP", USE_SYS_TCP },
 	{ "engine_ubatch", "uprobe ubatch", "engine steps: llama.cpp begins a ubatch, with its tokens", USE_STEPS },
+	{ "engine_decode", "uprobe decode", "engine steps: llama.cpp is called for a batch of ubatches", USE_STEPS },
 	{ "engine_batch", "uprobe batch", "engine steps: llama.cpp begins a decode call, with its tokens", USE_STEPS },
 	{ "engine_call", "uprobe call", "engine steps: a call computes a batch", USE_STEPS },
 	{ "engine_return", "uretprobe return", "engine steps: the call has returned", USE_STEPS },

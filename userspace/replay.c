@@ -244,9 +244,10 @@ static int play_step(struct replay *r, const struct rec_step *p, const struct re
 	struct step to = { .begin_ns = p->begin_ns, .end_ns = p->end_ns, .slot = p->r.n, .pid = p->pid,
 			   .tokens = p->tokens };
 
-	if (p->r.len < sizeof(*p) || p->r.n < 1 || p->r.n > r->run.nslot || !p->begin_ns || p->end_ns < p->begin_ns ||
-	    p->tokens < -1)
+	if (p->r.len < offsetof(struct rec_step, batch) || p->r.n < 1 || p->r.n > r->run.nslot || !p->begin_ns ||
+	    p->end_ns < p->begin_ns || p->tokens < -1)
 		return -EINVAL;
+	to.batch = p->r.len >= sizeof(*p) ? p->batch : 0;
 	ops->step(ctx, &to);
 	return 0;
 }

@@ -44,6 +44,7 @@ struct step {
 	uint64_t begin_ns, end_ns;
 	uint32_t slot, pid;
 	int32_t  tokens; /* in the batch; -1: not known */
+	uint32_t batch;  /* as ev_step.batch */
 };
 
 struct tick {

@@ -54,22 +54,34 @@ static uint64_t step_new(struct work_steps *s, uint64_t begin_ns, uint64_t end_n
 	return s->next++;
 }
 
-void work_step_seen(struct work_steps *s, uint64_t begin_ns, uint64_t end_ns, int32_t tokens, uint32_t pid)
+/* The same batch by another process, or another part of it by the same one. */
+static int is_same(const struct work_step *last, const struct step *p)
+{
+	double same = overlap(last, p->begin_ns, p->end_ns) / SAME_STEP;
+
+	if (last->pid == p->pid)
+		return p->batch && last->batch == p->batch;
+	return last->pid && same > (double)(p->end_ns - p->begin_ns) &&
+	       same > (double)(last->end_ns - last->begin_ns);
+}
+
+void work_step_seen(struct work_steps *s, const struct step *p)
 {
 	struct work_step *last = s->next > s->first ? step_at(s, s->next - 1) : NULL;
-	double same;
+	int part;
 
 	s->seen = 1;
-	if (last && last->pid && last->pid != pid) {
-		same = overlap(last, begin_ns, end_ns) / SAME_STEP;
-		if (same > (double)(end_ns - begin_ns) && same > (double)(last->end_ns - last->begin_ns)) {
-			last->begin_ns = begin_ns < last->begin_ns ? begin_ns : last->begin_ns;
-			last->end_ns = end_ns > last->end_ns ? end_ns : last->end_ns;
-			last->tokens = tokens > last->tokens ? tokens : last->tokens;
-			return;
-		}
+	if (!last || !is_same(last, p)) {
+		step_at(s, step_new(s, p->begin_ns, p->end_ns, p->tokens, p->pid))->batch = p->batch;
+		return;
 	}
-	step_new(s, begin_ns, end_ns, tokens, pid);
+	part = last->pid == p->pid;
+	last->begin_ns = p->begin_ns < last->begin_ns ? p->begin_ns : last->begin_ns;
+	last->end_ns = p->end_ns > last->end_ns ? p->end_ns : last->end_ns;
+	if (part && last->tokens >= 0 && p->tokens >= 0)
+		last->tokens += p->tokens;
+	else
+		last->tokens = part ? -1 : p->tokens > last->tokens ? p->tokens : last->tokens;
 }
 
 /* The first step that ends after t_ns. */

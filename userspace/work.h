@@ -21,6 +21,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "userspace/timeline.h"
+
 #define WORK_STEPS     16384 /* kept at most: a power of two; older ones are forgotten */
 #define WORK_JITTER_NS 2000000ull
 #define WORK_LOST_NS   2000000000ull /* tokens without a step for so long: steps are not seen any more */
@@ -39,6 +41,7 @@ struct work_step {
 	uint64_t begin_ns, end_ns;
 	int32_t  tokens;  /* in the batch; -1: not known */
 	uint32_t pid;     /* of the process that computed it; 0: inferred */
+	uint32_t batch;   /* as struct step */
 	uint32_t queries; /* that are known to be in it */
 	uint32_t first;   /* of these, whose prompt it completed */
 	double   sum[WORK_KINDS]; /* of its queries; WORK_STEP is not used */
@@ -80,8 +83,11 @@ int  work_steps_init(struct work_steps *s);
 void work_steps_release(struct work_steps *s);
 void work_release(struct work *w);
 
-/* A probe saw a step. Several processes that compute the same one are one. */
-void work_step_seen(struct work_steps *s, uint64_t begin_ns, uint64_t end_ns, int32_t tokens, uint32_t pid);
+/*
+ * A probe saw a step. Several processes that compute the same one are one; and so are parts of one batch, as its tokens
+ * are sent when all of it is computed.
+ */
+void work_step_seen(struct work_steps *s, const struct step *p);
 
 /*
  * n tokens of a query came at ts_ns; r_ns: since when it waits. prompt: tokens to look back on, as well as it is known.

@@ -24,7 +24,7 @@ ORDER = ["userspace/conn.h", "userspace/http.h", "userspace/wire/wire.h", "users
 BESIDE = {"userspace/attrib.h": {"userspace/timeline.h", "userspace/weight.h", "userspace/floor.h",
                                    "userspace/books.h", "userspace/fitted.h", "userspace/work.h"},
           "userspace/fitted.h": {"userspace/timeline.h", "userspace/books.h", "userspace/fit.h", "userspace/work.h"},
-          "userspace/fit.h": {"userspace/work.h"},
+          "userspace/fit.h": {"userspace/work.h"}, "userspace/work.h": {"userspace/timeline.h"},
           "userspace/timeline.h": {"collectors/sampler.h", "bpf/event.h"},
           "userspace/weight.h": {"userspace/timeline.h"}, "userspace/floor.h": {"userspace/timeline.h"},
           "userspace/books.h": {"userspace/timeline.h"},

@@ -47,6 +47,13 @@ static void all_of(double from_ms, double to_ms, double *x)
 	work_sum(&steps, AT(from_ms), AT(to_ms), x);
 }
 
+static void step(uint64_t begin_ns, uint64_t end_ns, int32_t tokens, uint32_t pid)
+{
+	struct step s = { .begin_ns = begin_ns, .end_ns = end_ns, .tokens = tokens, .pid = pid };
+
+	work_step_seen(&steps, &s);
+}
+
 /* What one did in all, for its prompt and for its answer. */
 static void parts(const struct work *w, double *prompt, double *answer)
 {
@@ -70,13 +77,13 @@ static void chunked(void **state)
 {
 	double p[WORK_KINDS], d[WORK_KINDS], x[WORK_KINDS];
 
-	work_step_seen(&steps, AT(10), AT(20), 100, 1);
-	work_step_seen(&steps, AT(20), AT(30), 100, 1);
+	step(AT(10), AT(20), 100, 1);
+	step(AT(20), AT(30), 100, 1);
 	work_tokens(&steps, &a, AT(30.2), 1, AT(5), 999);
-	work_step_seen(&steps, AT(30), AT(40), 31, 1);
+	step(AT(30), AT(40), 31, 1);
 	work_tokens(&steps, &b, AT(40.2), 1, AT(5), 80);
 	work_tokens(&steps, &a, AT(40.3), 1, AT(5), 999);
-	work_step_seen(&steps, AT(40), AT(50), 2, 1);
+	step(AT(40), AT(50), 2, 1);
 	work_tokens(&steps, &a, AT(50.2), 1, AT(5), 999);
 	work_tokens(&steps, &b, AT(50.2), 1, AT(5), 80);
 	settle(&a, 150, 150, 5);
@@ -111,9 +118,9 @@ static void gone(void **state)
 {
 	double p[WORK_KINDS], d[WORK_KINDS];
 
-	work_step_seen(&steps, AT(10), AT(20), 100, 1);
-	work_step_seen(&steps, AT(20), AT(30), 100, 1);
-	work_step_seen(&steps, AT(30), AT(40), 40, 1);
+	step(AT(10), AT(20), 100, 1);
+	step(AT(20), AT(30), 100, 1);
+	step(AT(30), AT(40), 40, 1);
 	work_tokens(&steps, &b, AT(40.1), 1, AT(6), 110);
 	settle(&a, 500, 500, 5); /* no token */
 	settle(&b, 110, 110, 6);
@@ -158,9 +165,9 @@ static void whole(void **state)
 	double p[WORK_KINDS], d[WORK_KINDS];
 	int i;
 
-	work_step_seen(&steps, AT(10), AT(50), 64, 1);
+	step(AT(10), AT(50), 64, 1);
 	for (i = 0; i < 7; i++)
-		work_step_seen(&steps, AT(50 + 10 * i), AT(60 + 10 * i), 1, 1);
+		step(AT(50 + 10 * i), AT(60 + 10 * i), 1, 1);
 	assert_int_equal(work_whole(&steps, &a, 64, 8, AT(9), AT(121)), 0);
 	settle(&a, 64, 64, 9);
 	parts(&a, p, d);
@@ -197,14 +204,14 @@ static void many(void **state)
 {
 	uint64_t i;
 
-	work_step_seen(&steps, AT(10), AT(20), -1, 1);
-	work_step_seen(&steps, AT(10.1), AT(20.2), 8, 2);
+	step(AT(10), AT(20), -1, 1);
+	step(AT(10.1), AT(20.2), 8, 2);
 	assert_int_equal(steps.next - steps.first, 1);
-	work_step_seen(&steps, AT(19), AT(29), 8, 2);
+	step(AT(19), AT(29), 8, 2);
 	assert_int_equal(steps.next - steps.first, 2);
 	work_tokens(&steps, &a, AT(30), 1, AT(1), 10);
 	for (i = 0; i < 2 * WORK_STEPS; i++) {
-		work_step_seen(&steps, AT(30 + i), AT(31 + i), 1, 1);
+		step(AT(30 + i), AT(31 + i), 1, 1);
 		work_tokens(&steps, &a, AT(31.1 + i), 1, AT(1), 10);
 	}
 	assert_int_equal(steps.next - steps.first, WORK_STEPS);
@@ -212,10 +219,30 @@ static void many(void **state)
 	work_leave(&steps, &a);
 }
 
+/* A batch in two parts: both have ended before its tokens are sent. */
+static void parted(void **state)
+{
+	struct step s = { .begin_ns = AT(10), .end_ns = AT(20), .tokens = 30, .pid = 1, .batch = 7 };
+	double p[WORK_KINDS], d[WORK_KINDS];
+
+	work_step_seen(&steps, &s);
+	s = (struct step){ .begin_ns = AT(20.1), .end_ns = AT(25), .tokens = 4, .pid = 1, .batch = 7 };
+	work_step_seen(&steps, &s);
+	assert_int_equal(steps.next - steps.first, 1);
+	work_tokens(&steps, &a, AT(25.1), 1, AT(1), 34);
+	settle(&a, 34, 34, 1);
+	parts(&a, p, d);
+	near(p[WORK_PREFILL], 34);
+	near(p[WORK_STEP], 1);
+	s = (struct step){ .begin_ns = AT(26), .end_ns = AT(30), .tokens = 1, .pid = 1, .batch = 8 };
+	work_step_seen(&steps, &s);
+	assert_int_equal(steps.next - steps.first, 2);
+}
+
 /* The probe is taken out: from then on they are inferred. */
 static void lost(void **state)
 {
-	work_step_seen(&steps, AT(10), AT(20), 5, 1);
+	step(AT(10), AT(20), 5, 1);
 	work_tokens(&steps, &a, AT(21), 1, AT(1), 10);
 	work_tokens(&steps, &a, AT(3000), 1, AT(1), 10);
 	assert_int_equal(steps.next - steps.first, 2);
@@ -228,7 +255,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(chunked, up, down), cmocka_unit_test_setup_teardown(gone, up, down),
 		cmocka_unit_test_setup_teardown(inferred, up, down), cmocka_unit_test_setup_teardown(whole, up, down),
 		cmocka_unit_test_setup_teardown(hop, up, down), cmocka_unit_test_setup_teardown(many, up, down),
-		cmocka_unit_test_setup_teardown(lost, up, down),
+		cmocka_unit_test_setup_teardown(lost, up, down), cmocka_unit_test_setup_teardown(parted, up, down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

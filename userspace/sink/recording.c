@@ -261,6 +261,7 @@ static void step(struct sink *s, const struct step *p)
 	r->end_ns = p->end_ns;
 	r->tokens = p->tokens;
 	r->pid = p->pid;
+	r->batch = p->batch;
 }
 
 static void summary(struct sink *s, const struct summary *m)

@@ -144,8 +144,10 @@ struct rec_step {
 	uint64_t begin_ns, end_ns;
 	int32_t  tokens; /* in the batch; -1: not known */
 	uint32_t pid;
+	uint32_t batch;  /* those of a process with the same number are parts of one; 0, or not there: not known */
+	uint32_t pad;
 };
-_Static_assert(sizeof(struct rec_step) == 32, "rec_step");
+_Static_assert(sizeof(struct rec_step) == 40, "rec_step");
 
 /* REC_WIRE + kind. The tail is there for the kinds that have one: a token event is 24 bytes. */
 struct rec_wire {

@@ -207,6 +207,9 @@ def main():
             else:
                 guests.setdefault((kernel, s["sockets"]), []).append(n)
     for (kernel, sockets), ns in sorted(guests.items()):
+        if os.environ.get("IPW_VM") == "none":
+            skip("%s, %d sockets: %s" % (kernel, sockets, ", ".join(ns)), "scripts/setup-vm failed, see above")
+            continue
         boot(kernel, sockets, ns, all_of, verbose)
     done()
 

@@ -96,6 +96,7 @@ struct attrib_slot {
 	size_t n, cap;
 	struct weight_sums weight; /* of all queries, kept up to date as they become known */
 	struct weight_sums apart;  /* of their hops, which cost nothing of their own; nobody asks for it */
+	uint64_t spread_ns;        /* when the prompts of those that wait were spread anew */
 	struct active *active;     /* a ring beside the timeline's; filled when a tick is complete */
 	struct work_steps steps;
 	struct fitted *fitted;     /* by channel */

@@ -5,6 +5,7 @@
 
 #include "userspace/attrib_internal.h"
 
+#define SPREAD_NS 100000000ull
 #define DUE_MAX 1024 /* prompts settled in one tick; more wait for the next */
 
 /* --- one tick ----------------------------------------------------------------------------------------------------- */
@@ -222,11 +223,14 @@ static void line(struct attrib *a, struct attrib_slot *s, struct query *q)
 	free(p);
 }
 
-/* Of queries whose F is not known: now stands for it. */
+/* Of queries whose F is not known: now stands for it. Where many wait for long that is much, and need not be now. */
 static void spread_running(struct attrib *a, struct attrib_slot *s, uint64_t now)
 {
 	size_t i;
 
+	if (now < s->spread_ns + SPREAD_NS)
+		return;
+	s->spread_ns = now;
 	for (i = 0; i < s->n; i++)
 		if (s->held[i]->share->running && !s->held[i]->f_ns)
 			attrib_spread(a, s->held[i], now);

@@ -29,7 +29,7 @@
 #define FIT_MIN       60    /* windows with work before anything is said */
 #define FIT_STEADY_NS 10e9  /* and so much time of them */
 #define FIT_GROUPS    8
-#define FIT_GROUP_NS  1000000000ull
+#define FIT_GROUP_NS  5000000000ull /* longer than a load stays alike by chance */
 
 struct fit_sums {
 	double xx[WORK_KINDS][WORK_KINDS], xy[WORK_KINDS];

@@ -11,7 +11,7 @@
 
 #include "userspace/fit.h"
 
-#define WINDOW_NS 20000000ull
+#define WINDOW_NS 100000000ull
 
 static struct fit f;
 static unsigned seed;

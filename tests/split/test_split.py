@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """
-The energy split of `ipw-trace report` against integrate.py, an integration from the definitions in the manual page.
+The energy split of `ipw-trace report --split tokens` against integrate.py, an integration from the definitions in the
+manual page. (That by the fit is compared by test_fitted.py.)
 
     test_split.py [options] build/ipw-trace
 
@@ -51,9 +52,9 @@ OTHER = {"floor": "always", "gap": "tick", "nothing_ran": "idle", "unsplit": "fi
 class Report:
     """What the program says of a recording."""
 
-    def __init__(self, binary, path):
-        command = [binary, "report", "--split", "tokens", "--json", "-i", path]
-        runs = [subprocess.run(command, capture_output=True) for _ in range(2)]
+    def __init__(self, binary, path, split="tokens"):
+        runs = [subprocess.run([binary, "report", "--json", "--split", split, "-i", path], capture_output=True)
+                for _ in range(2)]
         if runs[0].returncode:
             raise RuntimeError("report exits with %d: %s" % (runs[0].returncode, runs[0].stderr.decode().strip()))
         self.same = runs[0].stdout == runs[1].stdout
@@ -63,10 +64,10 @@ class Report:
         self.idle_w = {s["domain"]: s["idle_w"] for s in self.summary["sources"] if s["summed"]}
 
 
-def compare(report, oracle):
+def compare(report, oracle, keys=("energy_j", "prefill_j", "decode_j"), floor=FLOOR):
     """[(what, the program's, the oracle's)] that disagree, and how many figures were compared."""
     bad, count = [], 0
-    slack = FLOOR * abs(sum(oracle["measured_by"].values())) + 1e-9
+    slack = floor * abs(sum(oracle["measured_by"].values())) + 1e-9
 
     def check(what, got, want):
         nonlocal count
@@ -81,7 +82,7 @@ def compare(report, oracle):
         got, want = report.queries[qid], oracle["queries"][qid]
         if "early_split" in got["flags"]:          # it says itself that it was split before all was known
             continue
-        for key in ("energy_j", "prefill_j", "decode_j"):
+        for key in keys:
             check("query %d %s" % (qid, key), got[key], want[key])
         if set(got["energy_by_domain"]) != set(want["energy"]):
             bad.append(("query %d domains" % qid, list(got["energy_by_domain"]), list(want["energy"])))

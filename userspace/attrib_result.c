@@ -47,13 +47,15 @@ static int edges_in(const struct query *q, const struct tick *t)
 }
 
 /* A tick is a part of a window of the meter: of how far that is from the fit it has an even part. */
-static void charge_fitted(const struct fitted_tick *f, const struct query *q, const struct tick *t, struct part *p,
-			  struct acc *c, struct gross *given)
+static void charge_fitted(const struct fitted_tick *f, const struct query *q, const struct tick *t, int ch,
+			  struct part *p, struct gross *given)
 {
 	struct fitted_parts mix = fitted_parts(f, &q->share->slot->steps, &q->share->work);
 	double all = mix.prompt + mix.answer, off = fit_residual(&f->f->fit) * all;
+	struct acc *c = &p->ch[ch];
 	int i;
 
+	c->measured |= all > 0 && t->covered_ns[ch] > 0;
 	gross_add(&c->prefill, f->g.j, f->g.s, mix.prompt);
 	gross_add(&c->decode, f->g.j, f->g.s, mix.answer);
 	gross_add(&c->time, f->g.j, f->g.s, all);
@@ -74,8 +76,8 @@ void attrib_charge(const struct attrib *a, const struct query *q, const struct t
 	double len = (double)(t->t1 - t->t0), any = act->any / len, edges = 0.25 * edges_in(q, t), j, s, mine, refresh;
 	struct parts mix = parts_of(q, t, weight, act);
 	double active = q->share->active;
+	int there = active > 0 || q->share->prefill + q->share->decode > 0, ch, i;
 	struct acc *c;
-	int ch, i;
 
 	p->weighed_ns += weight > NO_WEIGHT ? active : 0;
 	p->concurrency_ns += act->any > 0 ? active * act->time / act->any : 0;
@@ -83,13 +85,11 @@ void attrib_charge(const struct attrib *a, const struct query *q, const struct t
 		if (!attrib_is_top(a, ch))
 			continue;
 		c = &p->ch[ch];
-		if (!fitted[ch].f && !(active > 0) && !(q->share->prefill + q->share->decode > 0))
-			continue; /* it is over, and gets what a meter that lags says of it */
-		c->measured |= t->covered_ns[ch] > 0;
+		c->measured |= there && t->covered_ns[ch] > 0;
 		p->flags |= active > 0 && t->covered_ns[ch] < COVERED * len ? QF_METER_GAP : 0;
 		p->flags |= t->unsplit[ch] ? QF_GPU_UNSPLIT : 0;
 		if (fitted[ch].f) {
-			charge_fitted(&fitted[ch], q, t, p, c, given ? &given[ch] : NULL);
+			charge_fitted(&fitted[ch], q, t, ch, p, given ? &given[ch] : NULL);
 			continue;
 		}
 		mine = t->share[ch * a->tl->nslot + (int)q->open.slot - 1];

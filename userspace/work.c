@@ -40,6 +40,19 @@ static double overlap(const struct work_step *t, uint64_t from_ns, uint64_t to_n
 	return b > a ? (double)(b - a) : 0;
 }
 
+/* Step i begins at t_ns, or before. Those in front of it are asked for it too, as far as it reaches back. */
+static void begin_by(struct work_steps *s, uint64_t i, uint64_t t_ns)
+{
+	struct work_step *t = step_at(s, i);
+
+	t->begin_ns = t_ns < t->begin_ns ? t_ns : t->begin_ns;
+	for (; i >= s->first && step_at(s, i)->least_ns > t_ns; i--) {
+		step_at(s, i)->least_ns = t_ns;
+		if (!i)
+			break;
+	}
+}
+
 static uint64_t step_new(struct work_steps *s, uint64_t begin_ns, uint64_t end_ns, int32_t tokens, uint32_t pid)
 {
 	struct work_step *last = s->next > s->first ? step_at(s, s->next - 1) : NULL;
@@ -49,8 +62,9 @@ static uint64_t step_new(struct work_steps *s, uint64_t begin_ns, uint64_t end_n
 	if (last && end_ns < last->end_ns)
 		end_ns = last->end_ns; /* they are in order of their ends */
 	*step_at(s, s->next) = (struct work_step){
-		.begin_ns = begin_ns < end_ns ? begin_ns : end_ns - 1, .end_ns = end_ns, .tokens = tokens, .pid = pid,
+		.begin_ns = end_ns - 1, .end_ns = end_ns, .least_ns = end_ns, .tokens = tokens, .pid = pid,
 	};
+	begin_by(s, s->next, begin_ns < end_ns ? begin_ns : end_ns - 1);
 	return s->next++;
 }
 
@@ -76,7 +90,7 @@ void work_step_seen(struct work_steps *s, const struct step *p)
 		return;
 	}
 	part = last->pid == p->pid;
-	last->begin_ns = p->begin_ns < last->begin_ns ? p->begin_ns : last->begin_ns;
+	begin_by(s, s->next - 1, p->begin_ns);
 	last->end_ns = p->end_ns > last->end_ns ? p->end_ns : last->end_ns;
 	if (part && last->tokens >= 0 && p->tokens >= 0)
 		last->tokens += p->tokens;
@@ -216,7 +230,7 @@ static uint64_t infer_step(struct work_steps *s, const struct work *w, uint64_t 
 			continue;
 		from = i - 1 > s->first ? step_at(s, i - 2)->end_ns : t->begin_ns;
 		from = w->last_ns || r_ns < from ? from : r_ns;
-		t->begin_ns = from < t->begin_ns ? from : t->begin_ns;
+		begin_by(s, i - 1, from);
 		return i - 1;
 	}
 	from = s->next > s->first ? step_at(s, s->next - 1)->end_ns : 0;
@@ -413,7 +427,7 @@ void work_sum(const struct work_steps *s, uint64_t from_ns, uint64_t to_ns, doub
 	double part;
 	int k;
 
-	for (i = step_after(s, from_ns); i < s->next && step_at(s, i)->begin_ns < to_ns; i++) {
+	for (i = step_after(s, from_ns); i < s->next && step_at(s, i)->least_ns < to_ns; i++) {
 		t = step_at(s, i);
 		part = overlap(t, from_ns, to_ns) / (double)(t->end_ns - t->begin_ns);
 		x[WORK_STEP] += part;
@@ -442,7 +456,7 @@ static void runs_of(const struct work_steps *s, const struct work_runs *r, uint6
 	for (u = r->v + lo; u < r->v + r->n; u++) {
 		for (i = u->step > low ? u->step : low; i < u->step + u->n; i++) {
 			t = step_at(s, i);
-			if (i >= s->next || t->begin_ns >= to_ns)
+			if (i >= s->next || t->least_ns >= to_ns)
 				return;
 			part = overlap(t, from_ns, to_ns) / (double)(t->end_ns - t->begin_ns);
 			x[WORK_STEP] += u->shares && t->queries ? part / t->queries : 0;

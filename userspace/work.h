@@ -39,6 +39,7 @@ enum work_kind {
 
 struct work_step {
 	uint64_t begin_ns, end_ns;
+	uint64_t least_ns; /* the earliest begin of it and of those behind it: steps of two processes may overlap */
 	int32_t  tokens;  /* in the batch; -1: not known */
 	uint32_t pid;     /* of the process that computed it; 0: inferred */
 	uint32_t batch;   /* as struct step */

@@ -149,7 +149,9 @@ void timeline_sample(struct timeline *tl, const struct sample *m)
 	tl->gaps += (uint64_t)(from && gap); /* before the first there is nothing to miss */
 	if (from && m->t_ns > from) {
 		spread_sample(tl, ch, from, m->t_ns, m->energy_uj - tl->ch[ch].energy_uj, gap);
-		t->seen_uj[ch] = gap ? NAN : m->energy_uj - tl->ch[ch].energy_uj;
+		if (!t->seen_ns[ch])
+			t->seen_uj[ch] = 0;
+		t->seen_uj[ch] += gap ? NAN : m->energy_uj - tl->ch[ch].energy_uj;
 		t->seen_ns[ch] = m->t_ns;
 	}
 	tl->ch[ch].t_ns = m->t_ns;

@@ -118,8 +118,8 @@ static void open_window(struct fitted *f, const struct timeline *tl, const struc
 
 	f->left = (struct gross){ 0 };
 	f->seen_ns = from_ns;
-	do {
-		next = next_sample(tl, ch, f->scan + 1);
+	do { /* what is settled has none that was not taken; of a meter that is silent for long it is overwritten */
+		next = next_sample(tl, ch, f->scan + 1 > tl->first ? f->scan + 1 : tl->first);
 		if (next > tl->closed)
 			break;
 		f->scan = next;

@@ -72,13 +72,17 @@ static struct gross of_slot(const struct timeline *tl, int ch, int slot, double 
 	return (struct gross){ uj * 1e-6 * mine, len * 1e-9 * mine };
 }
 
-/* Learns from the window that ends with the sample of tick f->scan, and adds it to what is left. */
+/*
+ * Learns from the window that ends with the sample of tick f->scan, and adds it to what is left. Of one that began
+ * before what is still to be handed out, as the meter was silent for so long that nobody waited, that is an even part,
+ * and nothing is learnt.
+ */
 static void take_window(struct fitted *f, const struct timeline *tl, const struct work_steps *w, int ch, int slot,
 			double idle_w)
 {
 	const struct tick *t = timeline_tick(tl, f->scan);
-	uint64_t from = f->seen_ns, to = t->seen_ns[ch];
-	double x[FIT_LAGS][WORK_KINDS] = { 0 }, any = 0;
+	uint64_t from = f->seen_ns > t->since_ns[ch] ? f->seen_ns : t->since_ns[ch], to = t->seen_ns[ch];
+	double x[FIT_LAGS][WORK_KINDS] = { 0 }, any = 0, part;
 	struct gross g;
 	uint32_t i;
 
@@ -87,8 +91,11 @@ static void take_window(struct fitted *f, const struct timeline *tl, const struc
 	f->alike = is_mean(f, f->fit.best) ? (double)FITTED_MEAN_NS / f->window_ns : 1;
 	if (isnan(t->seen_uj[ch]) || to <= from)
 		return;
-	g = of_slot(tl, ch, slot, t->seen_uj[ch], from, to);
+	part = (double)(to - from) / (double)(to - t->since_ns[ch]);
+	g = of_slot(tl, ch, slot, t->seen_uj[ch] * part, from, to);
 	gross_add(&f->left, g.j, g.s, 1);
+	if (part < 1)
+		return;
 	if (!f->lag_step_ns) {
 		f->gauge = tl->meters[ch].ch.reading == READING_POWER;
 		f->lag_step_ns = (to - from) / (f->gauge ? 4 : 8);

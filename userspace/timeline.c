@@ -8,7 +8,7 @@
 
 int timeline_init(struct timeline *tl, const struct meter *meters, int n, int nslot)
 {
-	size_t row = (size_t)n * (4 + (size_t)nslot + 1) * sizeof(double), i;
+	size_t row = (size_t)n * (5 + (size_t)nslot + 1) * sizeof(double), i;
 	char *p;
 
 	*tl = (struct timeline){ .nch = n, .nslot = nslot, .meters = meters };
@@ -23,7 +23,8 @@ int timeline_init(struct timeline *tl, const struct meter *meters, int n, int ns
 		tl->ticks[i].covered_ns = tl->ticks[i].energy_uj + n;
 		tl->ticks[i].seen_uj = tl->ticks[i].covered_ns + n;
 		tl->ticks[i].seen_ns = (uint64_t *)(tl->ticks[i].seen_uj + n);
-		tl->ticks[i].share = (double *)(tl->ticks[i].seen_ns + n);
+		tl->ticks[i].since_ns = tl->ticks[i].seen_ns + n;
+		tl->ticks[i].share = (double *)(tl->ticks[i].since_ns + n);
 		tl->ticks[i].nobody = (uint8_t *)(tl->ticks[i].share + (size_t)n * (size_t)nslot);
 		tl->ticks[i].unsplit = tl->ticks[i].nobody + n;
 	}
@@ -149,8 +150,10 @@ void timeline_sample(struct timeline *tl, const struct sample *m)
 	tl->gaps += (uint64_t)(from && gap); /* before the first there is nothing to miss */
 	if (from && m->t_ns > from) {
 		spread_sample(tl, ch, from, m->t_ns, m->energy_uj - tl->ch[ch].energy_uj, gap);
-		if (!t->seen_ns[ch])
+		if (!t->seen_ns[ch]) {
 			t->seen_uj[ch] = 0;
+			t->since_ns[ch] = from;
+		}
 		t->seen_uj[ch] += gap ? NAN : m->energy_uj - tl->ch[ch].energy_uj;
 		t->seen_ns[ch] = m->t_ns;
 	}

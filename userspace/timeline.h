@@ -54,9 +54,9 @@ struct tick {
 	double  *share;     /* by channel and slot: part of the dynamic energy that is the slot's */
 	uint8_t *nobody;    /* by channel: nothing ran at all, what was used was idle */
 	uint8_t *unsplit;   /* by channel: see gpu_share.known */
-	/* The last sample that came while the tick was open, by channel: when it was true, 0 none; uj since the last one
-	 * of the ticks before, NAN where that is not known. */
-	uint64_t *seen_ns;
+	/* The last sample that came while the tick was open, by channel: when it was true, 0 none; since when, that is
+	 * the last one of the ticks before; uj in between, NAN where that is not known. */
+	uint64_t *seen_ns, *since_ns;
 	double   *seen_uj;
 };
 

@@ -166,16 +166,23 @@ void attrib_step(struct attrib *a, const struct step *s)
 static void leave_part(const struct attrib *a, struct query *q, struct query *front)
 {
 	struct part *from = q->share->part, *to = front->share ? front->share->part : NULL;
-	int ch;
+	int ch, i;
 
 	if (!to)
 		return;
 	to->flags |= from->flags;
+	to->fitted_j += from->fitted_j;
+	to->all_j += from->all_j;
 	for (ch = 0; ch < a->tl->nch; ch++) {
 		gross_add(&to->ch[ch].prefill, from->ch[ch].prefill.j, from->ch[ch].prefill.s, 1);
 		gross_add(&to->ch[ch].decode, from->ch[ch].decode.j, from->ch[ch].decode.s, 1);
 		gross_add(&to->ch[ch].time, from->ch[ch].time.j, from->ch[ch].time.s, 1);
 		gross_add(&to->ch[ch].edge, from->ch[ch].edge.j, from->ch[ch].edge.s, 1);
+		gross_add(&to->ch[ch].shared, from->ch[ch].shared.j, from->ch[ch].shared.s, 1);
+		for (i = 0; i < FIT_GROUPS; i++)
+			gross_add(&to->ch[ch].without[i], from->ch[ch].without[i].j, from->ch[ch].without[i].s, 1);
+		to->ch[ch].noise2 += from->ch[ch].noise2;
+		to->ch[ch].unsure |= from->ch[ch].unsure;
 		to->ch[ch].measured |= from->ch[ch].measured;
 	}
 }

@@ -34,6 +34,11 @@ uint64_t fitted_wait_ns(const struct fitted *f)
 	return f->holds && is_mean(f, f->fit.best) ? FITTED_MEAN_NS : 0;
 }
 
+static uint64_t before(uint64_t t_ns, uint64_t by_ns)
+{
+	return t_ns > by_ns ? t_ns - by_ns : 0;
+}
+
 /* The work that a meter with such a lag shows between two times. */
 static void work_shown(const struct fitted *f, const struct work_steps *w, uint32_t i, uint64_t from_ns, uint64_t to_ns,
 		       double *x)
@@ -42,12 +47,12 @@ static void work_shown(const struct fitted *f, const struct work_steps *w, uint3
 	int k;
 
 	if (!is_mean(f, i)) {
-		work_sum(w, from_ns - lag, to_ns - lag, x);
+		work_sum(w, before(from_ns, lag), before(to_ns, lag), x);
 		return;
 	}
 	for (k = 0; k < MEAN_PARTS; k++) {
 		u = lag + FITTED_MEAN_NS * (2 * (uint64_t)k + 1) / (2 * MEAN_PARTS);
-		work_sum(w, from_ns - u, to_ns - u, x);
+		work_sum(w, before(from_ns, u), before(to_ns, u), x);
 	}
 	for (k = 0; k < WORK_KINDS; k++)
 		x[k] /= MEAN_PARTS;
@@ -143,7 +148,7 @@ static double predicted(const struct fitted *f, const struct work_steps *w, uint
 	uint64_t lag = fitted_lag_ns(f);
 	double x[WORK_KINDS] = { 0 };
 
-	work_sum(w, from_ns - lag, to_ns - lag, x);
+	work_sum(w, before(from_ns, lag), before(to_ns, lag), x);
 	return fit_energy(f->fit.cost, x);
 }
 
@@ -169,8 +174,8 @@ static void tick_of(struct fitted_tick *t, const struct fitted *f, const struct 
 	int i;
 
 	t->f = f;
-	t->from_ns = tick->t0 - lag;
-	t->to_ns = tick->t1 - lag;
+	t->from_ns = before(tick->t0, lag);
+	t->to_ns = before(tick->t1, lag);
 	work_sum(w, t->from_ns, t->to_ns, x);
 	t->predicted = fit_energy(f->fit.cost, x);
 	for (i = 0; i < FIT_GROUPS; i++)

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define SAME_STEP 0.8  /* of each of two processes' steps, that lies in the other: they compute one batch together */
 #define LOOK_BACK 8    /* inferred steps that a late token may be of */
@@ -132,13 +133,21 @@ static void run_sums(struct work_steps *s, const struct work_run *r, double sign
 	}
 }
 
-static int runs_room(struct work_runs *r)
+/* Room for one more. What is of forgotten steps only goes first: an answer may go on for hours. */
+static int runs_room(const struct work_steps *s, struct work_runs *r)
 {
-	size_t cap = r->cap ? 2 * r->cap : 2;
+	size_t cap = r->cap ? 2 * r->cap : 2, old = 0;
 	struct work_run *v;
 
 	if (r->n < r->cap)
 		return 0;
+	while (old < r->n && r->v[old].step + r->v[old].n <= s->first)
+		old++;
+	if (old > r->n / 2) {
+		memmove(r->v, r->v + old, (r->n - old) * sizeof(*v));
+		r->n -= old;
+		return 0;
+	}
 	v = realloc(r->v, cap * sizeof(*v));
 	if (!v)
 		return -ENOMEM;
@@ -155,7 +164,7 @@ static int runs_add(struct work_steps *s, const struct work *w, struct work_runs
 	if (last && last->step + last->n == add->step && last->decode == 1 && add->decode == 1 && last->shares &&
 	    add->shares)
 		last->n += add->n;
-	else if (runs_room(r))
+	else if (runs_room(s, r))
 		return -ENOMEM;
 	else
 		r->v[r->n++] = *add;
@@ -256,7 +265,8 @@ int work_tokens(struct work_steps *s, struct work *w, uint64_t ts_ns, uint32_t n
 		n--;
 	}
 	w->last_ns = ts_ns;
-	from = next_of(w) > i ? i : next_of(w);
+	from = next_of(w);
+	i = i > from ? i : from; /* they are in order, whatever the time is */
 	add.n = (uint32_t)(i - from < n ? i - from : n);
 	add.step = i - add.n;
 	add.context = (float)(CONTEXT * (w->prompt_size + w->made));
@@ -319,12 +329,12 @@ static uint64_t line_ns(const struct work_steps *s, uint64_t last, uint64_t r_ns
 	return r_ns;
 }
 
-/* What of a step's tokens is nobody's yet; negative: how many it has is not known. */
+/* What of a step's tokens is nobody's, as far as it is known how many it has. */
 static double tokens_left(const struct work_step *t)
 {
 	double left = t->tokens - t->sum[WORK_DECODE] - t->sum[WORK_PREFILL];
 
-	return t->tokens < 0 ? -1 : left > 0 ? left : 0;
+	return left > 0 ? left : 0;
 }
 
 /* The first step that begins at r_ns or later. */
@@ -397,15 +407,15 @@ int work_prompt(struct work_steps *s, struct work *w, const struct work_prompt *
 	uint64_t last = w->first_step ? w->first_step - 1 : step_after(s, p->e_ns);
 	int apart = w->apart, err = 0;
 
-	w->prompt.n = 0; /* it was not counted */
 	if (w->settled || s->first == s->next || last < s->first)
 		return 0;
+	w->prompt.n = 0; /* it was not counted */
 	last = last < s->next ? last : s->next - 1;
 	w->settled = settle;
 	if (w->first_step)
 		set_prompt(s, w, p->size);
 	w->apart |= !settle;
-	if (settle && tokens_left(step_at(s, last)) >= 0)
+	if (settle && step_at(s, last)->tokens >= 0)
 		err = prompt_by_tokens(s, w, last, p);
 	else if (w->first_step)
 		err = prompt_by_time(s, w, last, p);
@@ -433,8 +443,7 @@ void work_sum(const struct work_steps *s, uint64_t from_ns, uint64_t to_ns, doub
 		x[WORK_STEP] += part;
 		for (k = WORK_PREFILL; k < WORK_KINDS; k++)
 			x[k] += part * t->sum[k];
-		if (t->tokens >= 0 && t->tokens > t->sum[WORK_DECODE] + t->sum[WORK_PREFILL])
-			x[WORK_PREFILL] += part * (t->tokens - t->sum[WORK_DECODE] - t->sum[WORK_PREFILL]);
+		x[WORK_PREFILL] += part * tokens_left(t);
 	}
 }
 

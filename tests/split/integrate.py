@@ -66,6 +66,7 @@ class Meter:
             struct.unpack_from("<IIIIiiIId", body)
         self.name = cstr(body[40:72])
         self.t, self.uj, self.gap = [], [], []
+        self.late = []                         # [(from, to)] that were settled before a reading came (fitted.py)
 
 
 class Query:
@@ -183,7 +184,7 @@ def define(q, trace, readings, mistake):
 def power(m, a, b):
     """Microjoules per ns of a meter between a and b, which no reading separates; None where it was silent."""
     i = bisect.bisect_right(m.t, a)
-    if i == 0 or i == len(m.t) or m.gap[i]:
+    if i == 0 or i == len(m.t) or m.gap[i] or any(lo <= a < hi for lo, hi in m.late):
         return None
     return (m.uj[i] - m.uj[i - 1]) / (m.t[i] - m.t[i - 1])
 
@@ -243,9 +244,10 @@ def first_of(q):
     return min([q.R] + [t for t, _ in q.points[:1]])
 
 
-def integrate(trace, readings=None, mistake=None, floors=None):
+def integrate(trace, readings=None, mistake=None, floors=None, fitted=None):
     """
-    {"queries": {id: {...}}, "books": {...}}, in joules. `mistake` breaks one definition on purpose (for the test of the
+    {"queries": {id: {...}}, "books": {...}}, in joules. fitted: {(tick, meter, slot): {"j", "s", "parts": {query:
+    (prompt, answer, shared)}}} of ticks that are not split by tokens (fitted.py). `mistake` breaks one definition on purpose (for the test of the
     comparison): cached, scale, close (ticks closed on the left), others (CPU of other processes ignored). `floors`:
     {meter: watts or None} to take instead of what is found here.
     """
@@ -268,7 +270,8 @@ def integrate(trace, readings=None, mistake=None, floors=None):
         edges.update(x for x in (q.R, q.F, q.E) if x is not None)
     edges = sorted(e for e in edges if looks[0] <= e <= looks[-1])
 
-    out = {q.id: {"energy": {m.name: 0.0 for m in tops}, "prefill": 0.0, "decode": 0.0} for q in queries}
+    out = {q.id: {"energy": {m.name: 0.0 for m in tops}, "prefill": 0.0, "decode": 0.0, "shared_j": 0.0,
+                  "by_tokens": 0.0, "by_fit": 0.0} for q in queries}
     covered = {q.id: set() for q in queries}       # meters that measured while the query was active
     books = {"measured": 0.0, "queries": 0.0, "server_other": 0.0, "others": 0.0, "idle": 0.0}
     measured_by = {m.name: 0.0 for m in tops}
@@ -340,7 +343,12 @@ def integrate(trace, readings=None, mistake=None, floors=None):
             books["idle"] += idle
             dynamic = e - idle
             shares = share_of_server(m, tick, trace, nslot)
+            handed = {}
+            for s in range(1, nslot + 1):
+                if fitted and (tick, m.channel, s) in fitted:
+                    handed[s] = hand_out(fitted[tick, m.channel, s], m, floor, out, covered, books)
             if shares == "idle":
+                books["server_other"] -= sum(handed.values())
                 if floor is None and readings["nothing_ran"] == "others":
                     books["others"] += dynamic
                 else:
@@ -360,6 +368,9 @@ def integrate(trace, readings=None, mistake=None, floors=None):
             books["others"] += dynamic * (1 - sum(shares))
             for share, pool in zip(shares, pools):
                 part = dynamic * share
+                if pool[0] in handed:
+                    books["server_other"] += part - handed[pool[0]]
+                    continue
                 busy = any_active[tuple(pool)]
                 of_queries = part * busy / (t1 - t0)
                 books["server_other"] += part - of_queries
@@ -380,6 +391,7 @@ def integrate(trace, readings=None, mistake=None, floors=None):
                     out[q.id]["energy"][m.name] += x + y
                     out[q.id]["prefill"] += x
                     out[q.id]["decode"] += y
+                    out[q.id]["by_tokens"] += abs(x + y)
 
     for q in queries:
         o = out[q.id]
@@ -394,6 +406,23 @@ def integrate(trace, readings=None, mistake=None, floors=None):
     if not idle_known:
         books["idle"] = None
     return {"queries": out, "books": books, "measured_by": measured_by, "floors": own_floors}
+
+
+def hand_out(tick, m, floor, out, covered, books):
+    """A tick that the fit splits: what its queries get in all."""
+    joules, total = tick["j"] - (floor or 0.0) * tick["s"], 0.0
+    for qid, (x, y, shared) in tick["parts"].items():
+        o = out[qid]
+        o["energy"][m.name] += joules * (x + y)
+        o["prefill"] += joules * x
+        o["decode"] += joules * y
+        o["shared_j"] += joules * shared
+        o["by_fit"] += abs(joules * (x + y))
+        if x + y > 0:
+            covered[qid].add(m.name)
+        total += joules * (x + y)
+    books["queries"] += total
+    return total
 
 
 def touches_gap(m, t0, t1):

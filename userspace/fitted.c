@@ -217,6 +217,18 @@ struct fitted_tick fitted_guess(const struct fitted *f, const struct timeline *t
 	return t;
 }
 
+/* What is not settled is not in the sums of all, and must not be more than they. */
+static void bound_parts(struct fitted_parts *p)
+{
+	double all = p->prompt + p->answer;
+
+	if (all <= 1)
+		return;
+	p->prompt /= all;
+	p->answer /= all;
+	p->shared /= all;
+}
+
 struct fitted_parts fitted_parts(const struct fitted_tick *t, const struct work_steps *s, const struct work *w)
 {
 	double prompt[WORK_KINDS] = { 0 }, answer[WORK_KINDS] = { 0 }, both[WORK_KINDS];
@@ -235,5 +247,7 @@ struct fitted_parts fitted_parts(const struct fitted_tick *t, const struct work_
 	for (i = 0; i < FIT_GROUPS; i++)
 		p.without[i] = !(t->without[i] > 0) ? p.prompt + p.answer :
 			fit_energy(f->without[i], both) / t->without[i];
+	if (!w->settled)
+		bound_parts(&p);
 	return p;
 }

@@ -447,7 +447,9 @@ void work_sum(const struct work_steps *s, uint64_t from_ns, uint64_t to_ns, doub
 	}
 }
 
-static void runs_of(const struct work_steps *s, const struct work_runs *r, uint64_t from_ns, uint64_t to_ns, double *x)
+/* more: queries of the steps that they do not count, this one if its prompt is not settled. */
+static void runs_of(const struct work_steps *s, const struct work_runs *r, uint32_t more, uint64_t from_ns,
+		    uint64_t to_ns, double *x)
 {
 	uint64_t low = step_after(s, from_ns), i;
 	const struct work_step *t;
@@ -468,7 +470,7 @@ static void runs_of(const struct work_steps *s, const struct work_runs *r, uint6
 			if (i >= s->next || t->least_ns >= to_ns)
 				return;
 			part = overlap(t, from_ns, to_ns) / (double)(t->end_ns - t->begin_ns);
-			x[WORK_STEP] += u->shares && t->queries ? part / t->queries : 0;
+			x[WORK_STEP] += u->shares && t->queries + more ? part / (t->queries + more) : 0;
 			x[WORK_PREFILL] += part * u->prefill;
 			x[WORK_DECODE] += part * u->decode;
 			x[WORK_CONTEXT] += part * u->decode *
@@ -481,6 +483,6 @@ static void runs_of(const struct work_steps *s, const struct work_runs *r, uint6
 void work_of(const struct work_steps *s, const struct work *w, uint64_t from_ns, uint64_t to_ns, double *prompt,
 	     double *answer)
 {
-	runs_of(s, &w->prompt, from_ns, to_ns, prompt);
-	runs_of(s, &w->answer, from_ns, to_ns, answer);
+	runs_of(s, &w->prompt, !w->settled, from_ns, to_ns, prompt);
+	runs_of(s, &w->answer, 0, from_ns, to_ns, answer);
 }

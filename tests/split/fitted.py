@@ -482,7 +482,7 @@ class Run:
         self.trace, self.floors, self.mistake = trace, floors, mistake
         self.steps = {s: Steps(mistake) for s in range(1, trace.nslot + 1)}
         self.queries = {q.id: Work(q) for q in trace.queries.values() if not q.hop}
-        self.held, self.looks, self.settled, self.ticks, self.queue_ms = [], [], 0, {}, {}
+        self.held, self.looks, self.settled, self.ticks, self.queue_ms, self.firsts = [], [], 0, {}, {}, set()
         self.readings = {c: [] for c in trace.meters}
         self.last, self.resolved = {}, dict.fromkeys(trace.meters, 0)
         for q in trace.queries.values():
@@ -586,6 +586,8 @@ class Run:
     def finish(self, w):
         steps = self.steps[w.q.slot]
         begin = w.prompts[0].step.begin if w.prompts and w.settled and steps.seen else 0
+        if w.first is not None:
+            self.firsts.add(w.q.id)
         self.queue_ms[w.q.id] = (begin - w.q.R) / 1e6 if begin >= w.q.R else None
 
     def settle(self, k):
@@ -627,7 +629,8 @@ class Run:
         if (k, channel) not in self.shares:
             n = self.trace.nslot
             got = integrate.share_of_server(self.trace.meters[channel], k, self.trace, n)
-            self.shares[k, channel] = {"idle": [0.0] * n, "unsplit": [1.0 / n] * n}[got] if isinstance(got, str) else got
+            even = {"idle": [0.0] * n, "unsplit": [1.0 / n] * n}
+            self.shares[k, channel] = even[got] if isinstance(got, str) else got
         return self.shares[k, channel]
 
 
@@ -644,6 +647,8 @@ def integrate_fitted(trace, mistake=None, floors=None):
     out = integrate.integrate(trace, floors=floors, fitted=run.ticks)
     for qid, q in out["queries"].items():
         q["queue_ms"] = run.queue_ms.get(qid)
+        if q["decode_j"] is None and q["by_fit"] > 0 and not q["by_tokens"] and qid in run.firsts:
+            q["prefill_j"], q["decode_j"] = q["prefill"], q["decode"]
         if q["energy_j"] is None or q["by_tokens"]:
             q["shared_j"] = None
         q["marginal_j"] = None if q["shared_j"] is None else q["energy_j"] - q["shared_j"]

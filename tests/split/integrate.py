@@ -247,9 +247,9 @@ def first_of(q):
 def integrate(trace, readings=None, mistake=None, floors=None, fitted=None):
     """
     {"queries": {id: {...}}, "books": {...}}, in joules. fitted: {(tick, meter, slot): {"j", "s", "parts": {query:
-    (prompt, answer, shared)}}} of ticks that are not split by tokens (fitted.py). `mistake` breaks one definition on purpose (for the test of the
-    comparison): cached, scale, close (ticks closed on the left), others (CPU of other processes ignored). `floors`:
-    {meter: watts or None} to take instead of what is found here.
+    (prompt, answer, shared)}}} of ticks that are not split by tokens (fitted.py). `mistake` breaks one definition on
+    purpose (for the test of the comparison): cached, scale, close (ticks closed on the left), others (CPU of other
+    processes ignored). `floors`: {meter: watts or None} to take instead of what is found here.
     """
     readings = dict(READINGS, **(readings or {}))
     queries = [q for q in trace.queries.values() if not q.hop]

@@ -196,7 +196,17 @@ void follow_unix(struct follow *f)
 	    err ? strerror(-err) : "");
 }
 
-/* A lost exit event must not keep us here for ever. */
+/* Over, and perhaps not yet waited for: it has no memory any more. */
+static int is_over(uint32_t pid)
+{
+	uint32_t tgid;
+	char comm[16];
+	int err = target_resolve(pid, &tgid, comm);
+
+	return err == -ESRCH || err == -EPERM;
+}
+
+/* A lost exit event, or an exit just before we looked for such, must not keep us here for ever. */
 static void check_alive(struct follow *f)
 {
 	uint64_t gone[CHECK_MAX];
@@ -204,7 +214,7 @@ static void check_alive(struct follow *f)
 	size_t i;
 
 	for (i = 0; i < f->alive.cap && f->alive.used <= CHECK_MAX; i++)
-		if (f->alive.slots[i].val && kill((pid_t)f->alive.slots[i].key, 0) && errno == ESRCH)
+		if (f->alive.slots[i].val && is_over((uint32_t)f->alive.slots[i].key))
 			gone[n++] = f->alive.slots[i].key;
 	while (n)
 		free(hash_del(&f->alive, gone[--n]));

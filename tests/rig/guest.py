@@ -60,7 +60,8 @@ def serve(s):
 
 def trace(s, pid):
     with open("/tmp/out", "w") as out, open("/tmp/err", "w") as err:
-        p = subprocess.Popen([TRACE, "--json", "-p", str(pid), *s.get("tracer", [])], stdout=out, stderr=err)
+        p = subprocess.Popen([TRACE, "--json", "-o", "/tmp/recording", "-p", str(pid), *s.get("tracer", [])],
+                             stdout=out, stderr=err)
     while b"attached" not in read("/tmp/err"):
         if p.poll() is not None:
             raise RuntimeError("the tracer ended: " + read("/tmp/err").decode())
@@ -103,7 +104,7 @@ def run(s, to):
     os.makedirs(to, exist_ok=True)
     with open(to + "/history", "wb") as f:
         f.write(history)
-    for name in ("out", "err"):
+    for name in ("out", "err", "recording"):
         shutil.copy("/tmp/" + name, to + "/" + name)
     with open(to + "/run.json", "w") as f:
         json.dump({"status": status, "raw": raw, "kernel": os.uname().release,

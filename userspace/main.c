@@ -27,6 +27,6 @@ int main(int argc, char **argv)
 		return cmd_trace(argc, argv);
 	if (isatty(STDOUT_FILENO))
 		return cmd_servers();
-	opts_usage(CMD_TRACE, 1);
+	opts_usage(CMD_TRACE);
 	return EXIT_USAGE;
 }

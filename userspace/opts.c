@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <getopt.h>
 #include <math.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,14 +12,10 @@
 #define ALL (RUN | CMD_REPORT | CMD_LIST | CMD_CHECK)
 #define MET (RUN | CMD_LIST | CMD_CHECK)
 
-enum { O_METER = 256, O_POWER_MODEL, O_IDLE, O_SYSFS, O_PROCFS, O_NET, O_JSON, O_DURATION, O_VERSION,
+enum { O_METER = 256, O_POWER_MODEL, O_IDLE, O_SYSFS, O_PROCFS, O_NET, O_JSON, O_DURATION,
        O_PORT, O_COMM, O_CGROUP, O_UNIT, O_ONLY, O_FOLLOW, O_NO_STEPS, O_SPLIT };
 
-static const struct row {
-	int         id; /* a letter, if it has a short form */
-	const char *name, *arg, *help;
-	int         commands;
-} table[] = {
+static const struct arg table[] = {
 	{ 'p', "pid", "PID[,PID...]", "trace these processes, their threads and children", RUN | CMD_CHECK },
 	{ O_PORT, "port", "N", "or those that listen on this TCP port", RUN },
 	{ O_COMM, "comm", "NAME", "or those of this name", RUN },
@@ -46,11 +41,9 @@ static const struct row {
 	{ O_SPLIT, "split", "auto|tokens", "by what the meter teaches where that is better, or by tokens alone",
 	  CMD_TRACE | CMD_REPORT },
 	{ 'v', "verbose", NULL, "say more", ALL },
-	{ 'h', "help", NULL, "this text", ALL },
-	{ O_VERSION, "version", NULL, "print the version", ALL },
+	{ ARG_HELP, "help", NULL, "this text", ALL },
+	{ ARG_VERSION, "version", NULL, "print the version", ALL },
 };
-
-#define ROWS (sizeof(table) / sizeof(*table))
 
 static const struct {
 	int bit;
@@ -65,34 +58,22 @@ static const struct {
 	{ CMD_CHECK, "ipw-trace check [options] [-p PID[,PID...]]" },
 };
 
-void say(const char *fmt, ...)
+static struct args args_of(int command)
 {
-	va_list ap;
-
-	fputs("ipw-trace: ", stderr);
-	va_start(ap, fmt);
-	vfprintf(stderr, fmt, ap);
-	va_end(ap);
-	fputc('\n', stderr);
-}
-
-void opts_usage(int command, int to_stderr)
-{
-	FILE *f = to_stderr ? stderr : stdout;
-	char left[8];
+	struct args a = { table, sizeof(table) / sizeof(*table), command, "" };
 	size_t i;
 
 	for (i = 0; i < sizeof(usages) / sizeof(*usages); i++)
 		if (usages[i].bit == command)
-			fprintf(f, "usage: %s\n\n", usages[i].usage);
-	for (i = 0; i < ROWS; i++) {
-		if (!(table[i].commands & command))
-			continue;
-		snprintf(left, sizeof(left), table[i].id < 256 ? "-%c," : "   ", table[i].id);
-		fprintf(f, "  %s --%s%s%-*s %s\n", left, table[i].name, table[i].arg ? " " : "",
-			(int)(34 - strlen(table[i].name)) + !table[i].arg, table[i].arg ? table[i].arg : "",
-			table[i].help);
-	}
+			a.usage = usages[i].usage;
+	return a;
+}
+
+void opts_usage(int command)
+{
+	struct args a = args_of(command);
+
+	args_usage(&a, stderr);
 }
 
 /* --- values ------------------------------------------------------------------------------------------------------- */
@@ -180,8 +161,9 @@ static int take_target(struct opts *o, int id, const char *arg)
 	return -EINVAL;
 }
 
-static int take(struct opts *o, int id, const char *arg)
+static int take(void *ctx, int id, const char *arg)
 {
+	struct opts *o = ctx;
 	double v;
 
 	switch (id) {
@@ -277,35 +259,6 @@ int opts_idle(const char *spec, const struct meter *m, int n, struct idle *ret, 
 
 /* --- parsing ------------------------------------------------------------------------------------------------------ */
 
-static void make_getopt(int command, char *shorts, struct option *longs)
-{
-	size_t i, n = 0;
-
-	*shorts++ = '+'; /* stop at the first word that is no option */
-	*shorts++ = ':';
-	for (i = 0; i < ROWS; i++) {
-		if (!(table[i].commands & command))
-			continue;
-		longs[n++] = (struct option){ table[i].name, table[i].arg != NULL, NULL, table[i].id };
-		if (table[i].id < 256) {
-			*shorts++ = (char)table[i].id;
-			if (table[i].arg)
-				*shorts++ = ':';
-		}
-	}
-	*shorts = 0;
-	longs[n] = (struct option){ 0 };
-}
-
-static const struct row *row_of(int id)
-{
-	size_t i;
-
-	for (i = 0; i < ROWS && table[i].id != id; i++)
-		;
-	return i < ROWS ? &table[i] : NULL;
-}
-
 /* What is missing, or too much. */
 static int complete(struct opts *o, int command, int argc, char **argv)
 {
@@ -331,7 +284,7 @@ static int complete(struct opts *o, int command, int argc, char **argv)
 	if (command & RUN && named + (o->cmd != NULL) != 1) {
 		say(named > 1 ? "-p and --port, --comm, --cgroup, --unit exclude each other" :
 		    named ? "-p and a command exclude each other" : "nothing to trace: give -p PID, or -- COMMAND");
-		opts_usage(command, 1);
+		opts_usage(command);
 		return EXIT_USAGE;
 	}
 	return 0;
@@ -339,34 +292,10 @@ static int complete(struct opts *o, int command, int argc, char **argv)
 
 int opts_parse(struct opts *o, int command, int argc, char **argv)
 {
-	struct option longs[ROWS + 1];
-	char shorts[2 * ROWS + 3];
-	int id, err;
+	struct args a = args_of(command);
+	int ret;
 
 	*o = (struct opts){ .meter = { "/sys", "/proc", -1, -1 } };
-	make_getopt(command, shorts, longs);
-	optind = 1;
-	opterr = 0;
-	while ((id = getopt_long(argc, argv, shorts, longs, NULL)) != -1) {
-		if (id == 'h') {
-			opts_usage(command, 0);
-			return 1;
-		}
-		if (id == O_VERSION) {
-			printf("ipw-trace %s\n", IPW_VERSION);
-			return 1;
-		}
-		if (id == '?' || id == ':') {
-			say(id == ':' ? "option '%s' needs an argument" : "unknown option '%s'", argv[optind - 1]);
-			opts_usage(command, 1);
-			return EXIT_USAGE;
-		}
-		err = take(o, id, optarg);
-		if (err) {
-			say(err == -E2BIG ? "too many PIDs for --%s: '%s'" : "bad value for --%s: '%s'",
-			    row_of(id)->name, optarg);
-			return EXIT_USAGE;
-		}
-	}
-	return complete(o, command, argc, argv);
+	ret = args_parse(&a, argc, argv, take, o);
+	return ret ? ret : complete(o, command, argc, argv);
 }

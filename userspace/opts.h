@@ -6,6 +6,7 @@
 #include "userspace/attrib.h"
 #include "userspace/find.h"
 #include "userspace/probes.h"
+#include "userspace/util/args.h"
 
 enum {
 	CMD_TRACE  = 1 << 0,
@@ -16,7 +17,6 @@ enum {
 	CMD_SCRIPT = 1 << 5,
 };
 
-#define EXIT_USAGE 129 /* as perf and git have it */
 #define RECORDING_DEFAULT "ipw.data"
 
 struct opts {
@@ -44,7 +44,7 @@ struct opts {
  * EXIT_USAGE: the reason has been printed.
  */
 int  opts_parse(struct opts *o, int command, int argc, char **argv);
-void opts_usage(int command, int to_stderr);
+void opts_usage(int command); /* to stderr */
 
 /*
  * The idle floor of each meter by --idle: "auto", "none", or "DOMAIN=W,..." where DOMAIN is a meter's name ("gpu0") or
@@ -52,8 +52,5 @@ void opts_usage(int command, int to_stderr);
  * -EINVAL with the bad part in ret_bad.
  */
 int  opts_idle(const char *spec, const struct meter *m, int n, struct idle *ret, char *ret_bad, size_t size);
-
-/* "ipw-trace: " + message to stderr. */
-void say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 #endif

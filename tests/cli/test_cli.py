@@ -33,7 +33,7 @@ def usage():
     for args, said in (([], "usage: ipw-trace"), (["-x"], "unknown option '-x'"), (["-p"], "needs an argument"),
                        (["-p", "abc"], "bad value for --pid: 'abc'"), (["-p", "0"], "bad value"),
                        (["-p", "-1"], "bad value"), (["-p", "1,"], "bad value"), (["-p", "1" * 30], "bad value"),
-                       (["-p", ",".join(map(str, range(1, 40)))], "too many PIDs"),
+                       (["-p", ",".join(map(str, range(1, 40)))], "too many values for --pid"),
                        (["-p", "1", "-I", "5"], "bad value"), (["-p", "1", "-I", "nan"], "bad value"),
                        (["-p", "1", "--duration", "0"], "bad value"), (["-p", "1", "--duration", "inf"], "bad value"),
                        (["-p", "1", "--net", "x"], "bad value"),

@@ -1,53 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /* Meters that misbehave, and machines that are larger than others. */
 #include "tests/unit/fake_meter.h"
-
-#include <stdlib.h>
-#include <sys/stat.h>
-#include <unistd.h>
+#include "tests/unit/fake_tree.h"
 
 #include "collectors/rapl_perf.h"
 
 extern const struct collector_ops rapl_powercap_collector;
 
-static char dir[64];
-
-static int make_dir(void **state)
+static int make_machine(void **state)
 {
 	fake_reset();
-	strcpy(dir, "/tmp/ipw-bad-XXXXXX");
-	return mkdtemp(dir) ? 0 : -1;
+	return make_dir(state);
 }
 
-static int remove_dir(void **state)
+static int remove_machine(void **state)
 {
-	char command[128];
-
 	fake_stop(state);
-	snprintf(command, sizeof(command), "rm -rf '%s'", dir);
-	return system(command);
-}
-
-static void put(const char *text, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-static void put(const char *text, const char *fmt, ...)
-{
-	char full[512], *p;
-	size_t n = (size_t)snprintf(full, sizeof(full), "%s/", dir);
-	va_list ap;
-	FILE *f;
-
-	va_start(ap, fmt);
-	vsnprintf(full + n, sizeof(full) - n, fmt, ap);
-	va_end(ap);
-	for (p = strchr(full + 1, '/'); p; p = strchr(p + 1, '/')) {
-		*p = 0;
-		(void)mkdir(full, 0755);
-		*p = '/';
-	}
-	f = fopen(full, "w");
-	assert_non_null(f);
-	fputs(text, f);
-	fclose(f);
+	return remove_dir(state);
 }
 
 /* --- zones that come and go --------------------------------------------------------------------------------------- */
@@ -271,7 +240,7 @@ static void more_packages_than_channels(void **state)
 	assert_int_equal(ev[CHANNEL_MAX - 1].unit, CHANNEL_MAX - 1);
 }
 
-#define TEST(f) cmocka_unit_test_setup_teardown(f, make_dir, remove_dir)
+#define TEST(f) cmocka_unit_test_setup_teardown(f, make_machine, remove_machine)
 
 int main(void)
 {

@@ -25,6 +25,7 @@
 #include "collectors/sampler.h"
 #include "collectors/sysfs.h"
 #include "collectors/why.h"
+#include "tests/unit/fake_tree.h"
 
 #define TREES "tests/sysfs"
 
@@ -192,44 +193,11 @@ static void trees_are_as_expected(void **state)
 
 /* --- a tree that changes while it is read ------------------------------------------------------------------------- */
 
-static char dir[64];
-
-static void put(const char *path, const char *text)
-{
-	char full[512], *p;
-	FILE *f;
-
-	snprintf(full, sizeof(full), "%s/%s", dir, path);
-	for (p = strchr(full + 1, '/'); p; p = strchr(p + 1, '/')) {
-		*p = 0;
-		(void)mkdir(full, 0755);
-		*p = '/';
-	}
-	f = fopen(full, "w");
-	assert_non_null(f);
-	fputs(text, f);
-	fclose(f);
-}
-
-static int make_dir(void **state)
-{
-	strcpy(dir, "/tmp/ipw-meters-XXXXXX");
-	return mkdtemp(dir) && !chmod(dir, 0755) ? 0 : -1;
-}
-
-static int remove_dir(void **state)
-{
-	char command[128];
-
-	snprintf(command, sizeof(command), "rm -rf '%s'", dir);
-	return system(command);
-}
-
 static void put_zone(void)
 {
-	put("class/powercap/intel-rapl:0/name", "package-0\n");
-	put("class/powercap/intel-rapl:0/energy_uj", "1000\n");
-	put("class/powercap/intel-rapl:0/max_energy_range_uj", "262143328850\n");
+	put("package-0\n", "class/powercap/intel-rapl:0/name");
+	put("1000\n", "class/powercap/intel-rapl:0/energy_uj");
+	put("262143328850\n", "class/powercap/intel-rapl:0/max_energy_range_uj");
 }
 
 static void failed_read_is_invalid(void **state)
@@ -240,16 +208,16 @@ static void failed_read_is_invalid(void **state)
 
 	put_zone();
 	assert_int_equal(c->ops->open(c), 0);
-	put("class/powercap/intel-rapl:0/energy_uj", "2000\n");
+	put("2000\n", "class/powercap/intel-rapl:0/energy_uj");
 	assert_int_equal(c->ops->read(c, &val), 0);
 	assert_true(val.valid && val.value == 2000);
-	put("class/powercap/intel-rapl:0/energy_uj", "");
+	put("", "class/powercap/intel-rapl:0/energy_uj");
 	assert_int_equal(c->ops->read(c, &val), 0);
 	assert_false(val.valid);
-	put("class/powercap/intel-rapl:0/energy_uj", "-5\n");
+	put("-5\n", "class/powercap/intel-rapl:0/energy_uj");
 	assert_int_equal(c->ops->read(c, &val), 0);
 	assert_false(val.valid);
-	put("class/powercap/intel-rapl:0/energy_uj", "3000\n");
+	put("3000\n", "class/powercap/intel-rapl:0/energy_uj");
 	assert_int_equal(c->ops->read(c, &val), 0);
 	assert_true(val.valid && val.value == 3000);
 	collector_free(c);
@@ -308,9 +276,9 @@ static void more_zones_than_channels(void **state)
 	for (i = 0; i < CHANNEL_MAX + 6; i++) {
 		snprintf(path, sizeof(path), "class/powercap/intel-rapl:%d/name", i);
 		snprintf(name, sizeof(name), "package-%d\n", i);
-		put(path, name);
+		put(name, "%s", path);
 		snprintf(path, sizeof(path), "class/powercap/intel-rapl:%d/energy_uj", i);
-		put(path, "1\n");
+		put("1\n", "%s", path);
 	}
 	assert_int_equal(c->ops->open(c), 0);
 	assert_int_equal(c->nch, CHANNEL_MAX);
@@ -400,7 +368,7 @@ static void numbers_are_whole(void **state)
 
 	for (i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
 		v = 77;
-		put("n", t[i].text);
+		put(t[i].text, "n");
 		assert_int_equal(sysfs_u64(&v, dir, "n"), t[i].err);
 		assert_int_equal(v, t[i].err ? 77 : t[i].v);
 	}
@@ -413,12 +381,12 @@ static void lines_are_bounded(void **state)
 
 	memset(big, 'x', sizeof(big) - 1);
 	big[sizeof(big) - 1] = 0;
-	put("l", "1234567\nmore\n");
+	put("1234567\nmore\n", "l");
 	assert_int_equal(sysfs_text(text, sizeof(text), dir, "l"), 0);
 	assert_string_equal(text, "1234567");
-	put("l", "12345678\n");
+	put("12345678\n", "l");
 	assert_int_equal(sysfs_text(text, sizeof(text), dir, "l"), -EMSGSIZE);
-	put("l", big);
+	put(big, "l");
 	assert_int_equal(sysfs_text(text, sizeof(text), dir, "l"), -EMSGSIZE);
 	assert_int_equal(sysfs_text(wide, sizeof(wide), dir, "l"), -EMSGSIZE);
 	assert_string_equal(text, "1234567");
@@ -430,7 +398,7 @@ static void cpuinfo_is_of_the_first_processor(void **state)
 {
 	char text[8];
 
-	put("cpuinfo", "processor\t: 0\nmodel name\t: A long name\nmodel\t\t: 7\n\nprocessor\t: 1\nstepping\t: 3\n");
+	put("processor\t: 0\nmodel name\t: A long name\nmodel\t\t: 7\n\nprocessor\t: 1\nstepping\t: 3\n", "cpuinfo");
 	assert_int_equal(cpuinfo_get(dir, "model", text, sizeof(text)), 0);
 	assert_string_equal(text, "7");
 	assert_int_equal(cpuinfo_get(dir, "model name", text, sizeof(text)), 0);

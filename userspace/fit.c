@@ -152,9 +152,7 @@ static void find_lag(struct fit *f)
 		if (i == f->best || left >= least)
 			continue;
 		least = left;
-		f->best = i;
-		memset(f->group, 0, sizeof(f->group));
-		memset(f->group_yy, 0, sizeof(f->group_yy));
+		f->best = i; /* the groups keep what they learnt: their scatter tells the worse for it, if at all */
 	}
 }
 

@@ -45,7 +45,7 @@ struct fit {
 	double   span_ns;           /* of windows with work */
 	uint64_t windows;
 	uint32_t best;              /* lag */
-	struct fit_sums group[FIT_GROUPS]; /* of that lag, since it is the best */
+	struct fit_sums group[FIT_GROUPS]; /* each window with the lag that was the best then */
 	double   group_yy[FIT_GROUPS];
 	double   without[FIT_GROUPS][WORK_KINDS]; /* costs by all groups but one */
 	int      grouped;           /* they are known */

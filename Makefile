@@ -50,7 +50,7 @@ STUB_SRC := $(wildcard tests/lib/*_stub*.c)
 STUB_SO  := $(STUB_SRC:%.c=$(O)/%.so)
 HELP_SRC := $(filter-out $(STUB_SRC),$(wildcard tests/lib/*.c))
 HELP_BIN := $(HELP_SRC:%.c=$(O)/%)
-RIG_BIN  := $(O)/tests/rig/load
+RIG_BIN  := $(O)/tests/rig/load $(O)/tests/rig/engine
 BENCH_BIN := $(patsubst %.c,$(O)/%,$(wildcard tests/bench/*.c))
 
 .DELETE_ON_ERROR:
@@ -94,8 +94,8 @@ $(O)/tests/lib/%.so: tests/lib/%.c
 $(O)/tests/lib/%: $(O)/tests/lib/%.o $(LIB)
 	$(call say,LINK,$@)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
 
-$(O)/tests/rig/load: $(O)/tests/rig/load.o
-	$(call say,LINK,$@)$(CC) $(ALL_LDFLAGS) -o $@ $^
+$(RIG_BIN): %: %.o
+	$(call say,LINK,$@)$(CC) $(ALL_LDFLAGS) -o $@ $^ -lm
 
 tests: $(UNIT_BIN) $(HELP_BIN) $(STUB_SO) $(RIG_BIN)
 

@@ -13,7 +13,9 @@
  *	log FILE                      where each call is noted down, as "name argument"
  *	gpu 0 name NVIDIA H200
  *	gpu 0 energy_mj 1000          the counter at time 0
+ *	gpu 0 energy_file FILE        or what this file has, in uJ
  *	gpu 0 at 500 power 700000     mW from 500 ms on; before the first, 0
+ *	gpu 0 power_file FILE         or what this file has, in uW
  *	gpu 0 pid 1234 sm 60          a compute process, and its use of the SMs in per cent
  *	gpu 0 averages                it has the field of the mean power
  *	gpu 0 fail energy 3           what handle, energy, instant, power, processes or usage returns;
@@ -42,7 +44,7 @@ static const char *const call_names[CALLS] = { "handle", "energy", "instant", "p
 enum { FAIL_BLANK = -1, FAIL_ZERO = -2 };
 
 struct stub_gpu {
-	char     name[64];
+	char     name[64], energy_file[96], power_file[96];
 	uint64_t energy_mj;
 	struct {
 		uint64_t ms, mw;
@@ -100,6 +102,10 @@ static void parse_gpu(struct stub_gpu *g, const char *s)
 		parse_fail(g, what, code);
 	} else if (sscanf(s, "energy_mj %llu", &a) == 1) {
 		g->energy_mj = a;
+	} else if (!strncmp(s, "energy_file ", 12)) {
+		snprintf(g->energy_file, sizeof(g->energy_file), "%s", s + 12);
+	} else if (!strncmp(s, "power_file ", 11)) {
+		snprintf(g->power_file, sizeof(g->power_file), "%s", s + 11);
 	} else if (!strcmp(s, "averages")) {
 		g->averages = 1;
 	} else if (!strncmp(s, "name ", 5)) {
@@ -165,11 +171,26 @@ static struct stub_gpu *gpu_of(void *device)
 	return i >= 1 && i <= cfg.gpus && i <= GPUS ? &cfg.gpu[i - 1] : NULL;
 }
 
+/* A thousandth of the number in a file. */
+static uint64_t from_file(const char *path)
+{
+	unsigned long long v = 0;
+	FILE *f = fopen(path, "r");
+
+	if (f && fscanf(f, "%llu", &v) != 1)
+		v = 0;
+	if (f)
+		fclose(f);
+	return v / 1000;
+}
+
 static uint64_t power_mw(const struct stub_gpu *g, uint64_t ms)
 {
 	uint64_t mw = 0;
 	int i;
 
+	if (g->power_file[0])
+		return from_file(g->power_file);
 	for (i = 0; i < g->nsteps && g->step[i].ms <= ms; i++)
 		mw = g->step[i].mw;
 	return mw;
@@ -283,6 +304,8 @@ static uint64_t energy_mj(const struct stub_gpu *g, uint64_t ms)
 	uint64_t uj = 0, from, to;
 	int i;
 
+	if (g->energy_file[0])
+		return from_file(g->energy_file);
 	for (i = 0; i < g->nsteps && g->step[i].ms < ms; i++) {
 		from = g->step[i].ms;
 		to = i + 1 < g->nsteps && g->step[i + 1].ms < ms ? g->step[i + 1].ms : ms;

@@ -18,6 +18,8 @@ import time
 HERE = os.path.dirname(os.path.abspath(__file__))
 LOAD = os.path.join(HERE, "../../build/tests/rig/load")
 TRACE = os.path.join(HERE, "../../build/ipw-trace")
+ENGINE = os.path.join(HERE, "../../build/tests/rig/engine")
+NVML = os.path.join(HERE, "../../build/tests/lib/nvml_stub.so")
 RIG = "/proc/ipw_rig/"
 PORT = 8000
 
@@ -50,7 +52,28 @@ def insert(s):
             ["load %s %d %d" % (comm, *mw) for comm, mw in s["loads_mw"].items()] + s.get("meters", []))
 
 
+def gpu(s, pid):
+    """A GPU whose meter is that of package-0, and who computes there; what the tracer finds it by."""
+    if s["engine"].get("meter") == "gauge":
+        meter = ["fail energy 3", "fail instant 3", "averages",
+                 "power_file " + glob.glob("/sys/class/hwmon/hwmon*/power1_average")[0]]
+    else:
+        meter = ["energy_file /sys/class/powercap/intel-rapl:0/energy_uj"]
+    os.makedirs("/tmp/nvml", exist_ok=True)
+    with open("/tmp/gpu", "w") as f:
+        f.write("gpus 1\n" + "".join("gpu 0 %s\n" % x for x in ["name Rig", "pid %d sm 50" % pid] + meter))
+    if not os.path.exists("/tmp/nvml/libnvidia-ml.so.1"):
+        os.symlink(os.path.realpath(NVML), "/tmp/nvml/libnvidia-ml.so.1")
+    return dict(os.environ, LD_LIBRARY_PATH="/tmp/nvml", IPW_NVML_STUB="/tmp/gpu")
+
+
 def serve(s):
+    if "plan" in s:
+        with open("/tmp/plan", "w") as f:
+            f.write(s["plan"])
+        p = subprocess.Popen([ENGINE, "serve", "/tmp/plan", "/tmp/truth"])
+        time.sleep(1.2)                     # a gauge that has no second behind it yet shows 0 W, which is no GPU
+        return p
     v = s["server"]
     p = subprocess.Popen([LOAD, "serve", "server", str(v.get("cpu", -1)), str(PORT), str(v["tokens"]),
                           str(v["burn_ms"]), str(v["wait_ms"])])
@@ -61,7 +84,7 @@ def serve(s):
 def trace(s, pid):
     with open("/tmp/out", "w") as out, open("/tmp/err", "w") as err:
         p = subprocess.Popen([TRACE, "--json", "-o", "/tmp/recording", "-p", str(pid), *s.get("tracer", [])],
-                             stdout=out, stderr=err)
+                             stdout=out, stderr=err, env=gpu(s, pid) if "plan" in s else None)
     while b"attached" not in read("/tmp/err"):
         if p.poll() is not None:
             raise RuntimeError("the tracer ended: " + read("/tmp/err").decode())
@@ -73,6 +96,8 @@ def play(s, procs):
     """What happens while it is traced. The tenants begin with it: while it attaches they would only cost us time."""
     begin = time.monotonic()
     procs += [subprocess.Popen([LOAD, "burn", *map(str, b)]) for b in s.get("burn", [])]
+    if "plan" in s:
+        procs.append(subprocess.Popen([ENGINE, "drive", "/tmp/plan"]))
     for at, what, arg in sorted(s.get("at", []), key=lambda x: x[0]) + [[s["seconds"], "end", None]]:
         time.sleep(max(0, begin + at - time.monotonic()))
         if what == "ask":
@@ -96,6 +121,8 @@ def run(s, to):
         status = p.wait(60)
         raw.append(readings())
         history = read(RIG + "history")
+        procs[0].terminate()
+        procs[0].wait(60)
     finally:
         for q in procs:
             q.kill()
@@ -104,7 +131,7 @@ def run(s, to):
     os.makedirs(to, exist_ok=True)
     with open(to + "/history", "wb") as f:
         f.write(history)
-    for name in ("out", "err", "recording"):
+    for name in ("out", "err", "recording") + (("truth",) if "plan" in s else ()):
         shutil.copy("/tmp/" + name, to + "/" + name)
     with open(to + "/run.json", "w") as f:
         json.dump({"status": status, "raw": raw, "kernel": os.uname().release,
@@ -114,7 +141,7 @@ def run(s, to):
 def warm():
     """Reads what the programs are of. A page that has to come from the host takes time there, and here it is idle time:
     the clock goes on to the next timer, and the tracer's ticks are late."""
-    for program in (TRACE, LOAD):
+    for program in (TRACE, LOAD, ENGINE):
         said = subprocess.run([program], env={"LD_TRACE_LOADED_OBJECTS": "1"}, stdout=subprocess.PIPE, text=True).stdout
         for path in [program] + re.findall(r"(/\S+) \(0x", said):
             read(path)

@@ -18,9 +18,11 @@ import time
 
 sys.path[:0] = [os.path.join(os.path.dirname(__file__), d) for d in ("../lib", "../split")]
 import integrate  # noqa: E402
+import queries  # noqa: E402
 from harness import ROOT, check, done, skip, tempdir  # noqa: E402
 
 HERE = os.path.join(ROOT, "tests/rig")
+GPU_ZONE = "package-0"                  # what stands for the GPU, if there is one
 ZONES = ("package-0", "dram-0", "package-1", "dram-1", "psys")
 LOADS = 16                              # RIG_LOADS of module/rig.h, where struct snap is
 SNAP = struct.Struct("<%dQ" % (1 + len(ZONES) + LOADS * 5))
@@ -55,7 +57,7 @@ class Truth:
             at = 1 + len(ZONES) + i * 5
             out["load " + name] = sum(d[at + 1:at + 5])
             out["cpu_s " + name] = d[at] * 1e3
-        out["server"] = out["load server"]
+        out["server"] = out.get("load server", 0.0)
         out["others"] = sum(out["load " + n] for n in self.loads if n not in ("server", "idle"))
         return out
 
@@ -111,8 +113,8 @@ def truth_of(s, run, folder, summary):
     true = {}
     for name, m in meters.items():
         of = truth.joules(m.t[0] - lag, m.t[-1] - lag)
-        true[name] = of[name]
-        if name == "package-0":
+        true[name] = of[GPU_ZONE if name == "gpu0" else name]
+        if name in ("package-0", "gpu0"):
             true.update((k, v) for k, v in of.items() if k not in ZONES)
     true["measured"] = sum(true[x["domain"]] for x in summary["sources"] if x["summed"])
     true["idle"] = true["measured"] - true["server"] - true["others"]
@@ -153,13 +155,16 @@ def judge(name, s, folder, verbose):
               "%.6f J" % ours[what])
     terms = sum(summary[k] or 0 for k in ("queries_j", "server_other_j", "others_j", "idle_j"))
     check(abs(terms - summary["measured_j"]) <= 1e-9 * abs(summary["measured_j"]), "%s: the books add up" % name)
-    asked = sum(n for _, what, n in s["at"] if what == "ask")
-    check(len(rows) == asked and all(r["end"] == "complete" for r in rows), "%s: %d queries" % (name, asked), rows)
+    if "engine" in s:
+        queries.judge(name, s, folder, rows, summary, window(summary, run)[0])
+    else:
+        asked = sum(n for _, what, n in s["at"] if what == "ask")
+        check(len(rows) == asked and all(r["end"] == "complete" for r in rows), "%s: %d queries" % (name, asked), rows)
     missing = [f for f in s["flags"] if f not in summary["flags"]]
     unasked = [f for f in ("meter_gap", "estimated", "idle_unknown", "lost_events")
                if f in summary["flags"] and f not in s["flags"]]
     check(not missing and not unasked, "%s: flags are %s" % (name, " ".join(s["flags"]) or "none"), summary["flags"])
-    if not s["flags"] and s["factor"] == 1 and not s["lag_s"]:
+    if not s["flags"] and s["factor"] == 1 and not s["lag_s"] and "engine" not in s:
         check_raw(name, s, run)
 
 
@@ -173,6 +178,10 @@ def read_scenario(name):
 def scenario(name):
     s = read_scenario(name)
     s["module"] = {"history_ms": HISTORY_MS, **s["module"]}
+    if "engine" in s:
+        s["plan"], idle_w = queries.plan(s)
+        s["base_mw"] = {GPU_ZONE: round(1000 * idle_w), "dram-0": 0}
+        s["tracer"] = s["tracer"] + ["--idle", "gpu=%g" % idle_w]
     # The most that all of it can take at once: how late a refresh can make a reading.
     s["base_w_max"] = (sum(s["base_mw"].values()) + 2 * sum(max(s["loads_mw"].values(), key=sum))) / 1000
     return s

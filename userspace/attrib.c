@@ -178,6 +178,7 @@ static void leave_part(const struct attrib *a, struct query *q, struct query *fr
 		gross_add(&to->ch[ch].decode, from->ch[ch].decode.j, from->ch[ch].decode.s, 1);
 		gross_add(&to->ch[ch].time, from->ch[ch].time.j, from->ch[ch].time.s, 1);
 		gross_add(&to->ch[ch].edge, from->ch[ch].edge.j, from->ch[ch].edge.s, 1);
+		gross_add(&to->ch[ch].fitted, from->ch[ch].fitted.j, from->ch[ch].fitted.s, 1);
 		gross_add(&to->ch[ch].shared, from->ch[ch].shared.j, from->ch[ch].shared.s, 1);
 		for (i = 0; i < FIT_GROUPS; i++)
 			gross_add(&to->ch[ch].without[i], from->ch[ch].without[i].j, from->ch[ch].without[i].s, 1);

@@ -43,6 +43,7 @@ enum attrib_method { METHOD_NONE = 0, METHOD_TOKENS, METHOD_TIME, METHOD_FITTED,
 struct acc {
 	struct gross prefill, decode; /* by weight */
 	struct gross time;            /* as active time alone would split it; of what is fitted, that */
+	struct gross fitted;          /* what the fit gave of both */
 	struct gross shared;          /* of what is fitted: its share of what the steps cost whoever is in them */
 	struct gross edge;            /* a quarter of the server's energy in one refresh, at R and at E */
 	struct gross without[FIT_GROUPS]; /* of what is fitted: had the fit not known a part of the past */

@@ -59,6 +59,7 @@ static void charge_fitted(const struct fitted_tick *f, const struct query *q, co
 	gross_add(&c->prefill, f->g.j, f->g.s, mix.prompt);
 	gross_add(&c->decode, f->g.j, f->g.s, mix.answer);
 	gross_add(&c->time, f->g.j, f->g.s, all);
+	gross_add(&c->fitted, f->g.j, f->g.s, all);
 	gross_add(&c->shared, f->g.j, f->g.s, mix.shared);
 	for (i = 0; i < FIT_GROUPS; i++)
 		gross_add(&c->without[i], f->g.j, f->g.s, mix.without[i]);
@@ -166,6 +167,21 @@ static void result_queue(const struct query *q, struct result *r)
 	r->flags &= ~(uint32_t)QF_QUEUE_IN_PREFILL;
 }
 
+/* The one that gave most of the joules. */
+static enum attrib_method method_of(const struct attrib *a, const struct part *p, const struct result *r)
+{
+	double j = 0;
+	int ch;
+
+	for (ch = 0; ch < a->tl->nch; ch++)
+		j += attrib_joules(a, ch, &p->ch[ch].fitted);
+	if (r->flags & QF_GPU_UNSPLIT)
+		return METHOD_GPU_UNSPLIT;
+	if (fabs(j) > fabs(r->energy_j - j))
+		return METHOD_FITTED;
+	return p->weighed_ns > 0 ? METHOD_TOKENS : METHOD_TIME;
+}
+
 void attrib_result(const struct attrib *a, const struct query *q, const struct part *p, struct result *r)
 {
 	double active = (double)(q->e_ns - q->r_ns);
@@ -186,8 +202,7 @@ void attrib_result(const struct attrib *a, const struct query *q, const struct p
 	r->bound_j = r->flags & (QF_METER_GAP | QF_LOST_EVENTS | QF_EARLY_SPLIT) ? NAN :
 		hypot(hypot(r->edge_j, r->gain_j), r->noise_j) + r->split_j;
 	r->concurrency_mean = active > 0 ? p->concurrency_ns / active : NAN;
-	r->method = r->flags & QF_GPU_UNSPLIT ? METHOD_GPU_UNSPLIT : p->fitted_j > p->all_j / 2 ? METHOD_FITTED :
-		p->weighed_ns > 0 ? METHOD_TOKENS : METHOD_TIME;
+	r->method = method_of(a, p, r);
 	if (p->fitted_j < p->all_j)
 		r->shared_j = NAN; /* of a part of it nobody knows */
 	result_queue(q, r);

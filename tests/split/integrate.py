@@ -331,9 +331,16 @@ def integrate(trace, readings=None, mistake=None, floors=None, fitted=None):
                 covered[q.id].update(m.name for m in tops if seen[m.name])
 
         for m in tops:
+            # What the fit hands out of a window may be of a tick in which the meter was silent.
+            handed = {}
+            for s in range(1, nslot + 1):
+                if fitted and (tick, m.channel, s) in fitted:
+                    handed[s] = hand_out(fitted[tick, m.channel, s], m, floors[m.name], seen[m.name], out, covered,
+                                         books)
             if readings["gap"] == "tick" and 0 < seen[m.name] < t1 - t0 and touches_gap(m, t0, t1):
                 continue
             if not seen[m.name] and (readings["floor"] != "always" or touches_gap(m, t0, t1)):
+                books["server_other"] -= sum(handed.values())
                 continue
             e = joules[m.name]
             books["measured"] += e
@@ -343,10 +350,6 @@ def integrate(trace, readings=None, mistake=None, floors=None, fitted=None):
             books["idle"] += idle
             dynamic = e - idle
             shares = share_of_server(m, tick, trace, nslot)
-            handed = {}
-            for s in range(1, nslot + 1):
-                if fitted and (tick, m.channel, s) in fitted:
-                    handed[s] = hand_out(fitted[tick, m.channel, s], m, floor, out, covered, books)
             if shares == "idle":
                 books["server_other"] -= sum(handed.values())
                 if floor is None and readings["nothing_ran"] == "others":
@@ -408,7 +411,7 @@ def integrate(trace, readings=None, mistake=None, floors=None, fitted=None):
     return {"queries": out, "books": books, "measured_by": measured_by, "floors": own_floors}
 
 
-def hand_out(tick, m, floor, out, covered, books):
+def hand_out(tick, m, floor, seen, out, covered, books):
     """A tick that the fit splits: what its queries get in all."""
     joules, total = tick["j"] - (floor or 0.0) * tick["s"], 0.0
     for qid, (x, y, shared) in tick["parts"].items():
@@ -418,7 +421,7 @@ def hand_out(tick, m, floor, out, covered, books):
         o["decode"] += joules * y
         o["shared_j"] += joules * shared
         o["by_fit"] += abs(joules * (x + y))
-        if x + y > 0:
+        if seen and x + y > 0:
             covered[qid].add(m.name)
         total += joules * (x + y)
     books["queries"] += total

@@ -5,13 +5,13 @@ The fitted split of `ipw-trace report` against fitted.py, which does slowly what
 
     test_fitted.py [options] build/ipw-trace
 
-On recordings of simulated engines (tests/rig/engine_model.py), the same ones each time and some of fresh seeds, and on
-the small ones in cases/: every query's energy_j, energy_by_domain, prefill_j, decode_j, marginal_j, shared_j and
-queue_ms, and the books, to 0.1 %; that what adds up does, to 1e-9. Then that the comparison notices what it must:
-definitions of the fitted split broken on purpose (fitted.MISTAKES).
+On recordings of simulated engines (tests/rig/engine_model.py), the same ones each time and some of fresh seeds, which
+are printed, and on the small ones in cases/: every query's energy_j, energy_by_domain, prefill_j, decode_j, marginal_j,
+shared_j and queue_ms, and the books, to 0.1 %; that what adds up does, to 1e-9. Then that the comparison notices what
+it must: definitions of the fitted split broken on purpose (fitted.MISTAKES).
 
     --seed S        only fresh ones, from this seed (may be given more than once)
-    -n N            so many of fresh seeds (default 0: seed 765937991 disagrees by 4.5 %, and why is not known yet)
+    -n N            so many of fresh seeds (default 3)
     --all           40
     --only WORDS    of the fixed ones those whose name contains it
     --keep DIR      leave the recordings that disagree there
@@ -19,7 +19,6 @@ definitions of the fitted split broken on purpose (fitted.MISTAKES).
 
 Exit status: 0, 1 when something disagrees, 77 when nothing could be tested.
 """
-import argparse
 import multiprocessing
 import os
 import random
@@ -56,6 +55,10 @@ FIXED = {
     "cpu 4, two processes whose steps overlap": ("cpu", 4, 50, {}, "overlap"),
     "cpu 4, two readings at each look": ("cpu", 4, 50, {}, "twice"),
 }
+
+# Seeds that disagreed once. What a window handed to a tick without a reading was lost here; the method of a query of
+# which the fit gave a half was told with the idle power in.
+KEPT = ("765937991", "115666172")
 
 
 # --- recordings -------------------------------------------------------------------------------------------------------
@@ -191,7 +194,8 @@ def fresh(seed):
 
 def examine(job):
     binary, name, what, directory, keep = job
-    out = {"name": name, "bad": [], "sums": [], "count": 0, "error": None, "queries": 0, "fitted": 0, "worst": 0.0}
+    out = {"name": name, "bad": [], "sums": [], "count": 0, "error": None, "same": True, "queries": 0, "fitted": 0,
+           "worst": 0.0}
     try:
         if isinstance(what, bytes):
             data = what
@@ -202,10 +206,15 @@ def examine(job):
             f.write(data)
         report = test_split.Report(binary, path, "auto")
         oracle = fitted.integrate_fitted(fitted.Trace(data), floors=report.idle_w)
+        out["same"] = report.same
         out["bad"], out["count"] = test_split.compare(report, oracle, KEYS, FLOOR)
         if name == "case hop-told-late":       # hops are not followed by the oracle
             out["bad"] = []
         out["sums"] = test_split.conservation(report)
+        books = oracle["books"]
+        left = books["measured"] - sum(books[k] or 0 for k in test_split.BOOKS[1:])
+        if not abs(left) <= 1e-9 * abs(books["measured"]) + 1e-9:
+            out["sums"].append(("books of the oracle add up", None, left))
         out["queries"] = len(report.queries)
         out["fitted"] = sum(q["method"] == "fitted" for q in report.queries.values())
         scale = 1e-4 * abs(report.summary["measured_j"] or 0) + 1e-9
@@ -239,47 +248,28 @@ def mistaken(job):
 
 
 def main():
-    p = argparse.ArgumentParser(usage=__doc__)
-    p.add_argument("binary", nargs="?", default=os.environ.get("IPW_TRACE", "build/ipw-trace"))
-    p.add_argument("--seed", action="append")
-    p.add_argument("-n", type=int, default=0)
-    p.add_argument("--all", action="store_true")
-    p.add_argument("--only")
-    p.add_argument("--keep")
-    p.add_argument("-v", "--verbose", action="store_true")
-    o = p.parse_args()
-    if not os.access(o.binary, os.X_OK):
-        print("skip: no program at '%s'" % o.binary)
+    o = test_split.arguments(__doc__, 3, ("--only", {}))
+    if o is None:
         return 77
-    if o.keep:
-        os.makedirs(o.keep, exist_ok=True)
     rng = random.SystemRandom()
     seeds = o.seed or ([] if o.only else [str(rng.randrange(10**6, 10**9)) for _ in range(40 if o.all else o.n)])
     failed = 0
     with tempfile.TemporaryDirectory(prefix="ipw-fitted.") as directory, multiprocessing.Pool() as pool:
         jobs = [(o.binary, name, ("fixed",) + what, directory, o.keep) for name, what in FIXED.items()
                 if not o.seed and (o.only or "") in name]
-        jobs += [(o.binary, "--seed %s" % s, fresh(s), directory, o.keep) for s in seeds]
-        if not (o.seed or o.only):
-            for c in sorted(f for f in os.listdir(os.path.join(HERE, "cases")) if f.endswith(".data")):
-                with open(os.path.join(HERE, "cases", c), "rb") as f:
-                    jobs.append((o.binary, "case " + c[:-5], f.read(), directory, o.keep))
+        kept = () if o.seed or o.only else KEPT
+        jobs += [(o.binary, "--seed %s" % s, fresh(s), directory, o.keep) for s in (*kept, *seeds)]
+        for name, path in [] if o.seed or o.only else test_split.cases():
+            with open(path, "rb") as f:
+                jobs.append((o.binary, name, f.read(), directory, o.keep))
         broken = [] if o.seed or o.only else [(o.binary, directory, m) for m in (None,) + fitted.MISTAKES]
         noticed = pool.imap_unordered(mistaken, broken)
         results, figures = [], 0
         for r in pool.imap(examine, jobs, chunksize=1):
             results.append(r)
             figures += r["count"]
-            if not (r["bad"] or r["sums"] or r["error"]):
-                print("ok - %s: %d of %d queries fitted, joules within %.1e" %
-                      (r["name"], r["fitted"], r["queries"], r["worst"]), flush=True)
-                continue
-            failed += 1
-            print("not ok - %s: %d of %d figures, joules within %.1e" %
-                  (r["name"], len(r["bad"]), r["count"], r["worst"]) +
-                  (", %d sums" % len(r["sums"]) if r["sums"] else "") + (", " + r["error"] if r["error"] else ""))
-            for what, got, want in (r["bad"] if o.verbose else r["bad"][:3]) + r["sums"][:2]:
-                print("    %s: program %s, definitions %s" % (what, got, want), flush=True)
+            how = ", %d of %d queries fitted, joules within %.1e" % (r["fitted"], r["queries"], r["worst"])
+            failed += not test_split.passed(r, o.verbose, how)
         for mistake, n in noticed:
             bad = n if mistake is None else not n
             failed += bool(bad)

@@ -227,19 +227,50 @@ def negative(binary, directory, seeds, readings):
 
 # --- all of it --------------------------------------------------------------------------------------------------------
 
-def main():
-    p = argparse.ArgumentParser(usage=__doc__)
+def arguments(doc, n, *more):
+    """What the command line says; None: there is no program. n: fleets or recordings; more: options beside these."""
+    p = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("binary", nargs="?", default=os.environ.get("IPW_TRACE", "build/ipw-trace"))
     p.add_argument("--seed", action="append")
-    p.add_argument("-n", type=int, default=120)
+    p.add_argument("-n", type=int, default=n)
     p.add_argument("--all", action="store_true")
-    p.add_argument("--reading", action="append", default=[])
-    p.add_argument("--explain", action="store_true")
     p.add_argument("--keep")
     p.add_argument("-v", "--verbose", action="store_true")
+    for option, how in more:
+        p.add_argument(option, **how)
     o = p.parse_args()
     if not os.access(o.binary, os.X_OK):
         print("skip: no program at '%s'" % o.binary)
+        return None
+    if o.keep:
+        os.makedirs(o.keep, exist_ok=True)
+    return o
+
+
+def cases():
+    """[(name, path)] of the small recordings."""
+    where = os.path.join(HERE, "cases")
+    return [("case " + f[:-5], os.path.join(where, f)) for f in sorted(os.listdir(where)) if f.endswith(".data")]
+
+
+def passed(r, verbose, how=""):
+    """Says of one recording what disagrees; false if something does."""
+    good = not (r["bad"] or r["sums"] or r["error"]) and r["same"]
+    if good:
+        print("ok - %s%s" % (r["name"], how), flush=True)
+        return True
+    print("not ok - %s: %d of %d figures" % (r["name"], len(r["bad"]), r["count"]) + how +
+          (", %d sums" % len(r["sums"]) if r["sums"] else "") + ("" if r["same"] else ", second report differs") +
+          (", " + r["error"] if r["error"] else ""))
+    for what, got, want in (r["bad"] if verbose else r["bad"][:3]) + r["sums"][:2]:
+        print("    %s: program %s, definitions %s" % (what, got, want), flush=True)
+    return False
+
+
+def main():
+    o = arguments(__doc__, 120, ("--reading", dict(action="append", default=[])),
+                  ("--explain", dict(action="store_true")))
+    if o is None:
         return 77
     readings = {}
     for item in ",".join(o.reading).split(","):
@@ -248,8 +279,6 @@ def main():
             if key not in integrate.READINGS:
                 sys.exit("no such reading: %s; there are %s" % (key, ", ".join(integrate.READINGS)))
             readings[key] = value
-    if o.keep:
-        os.makedirs(o.keep, exist_ok=True)
 
     fresh = str(random.SystemRandom().randrange(10**6, 10**9))
     seeds = o.seed or [str(i) for i in range(1, (1000 if o.all else o.n) + 1)] + [fresh]
@@ -259,12 +288,10 @@ def main():
         with multiprocessing.Pool() as pool:
             results = list(pool.imap(fleet_job, [(o.binary, s, directory, readings, o.explain, o.keep)
                                                  for s in seeds]))
-            cases = [] if o.seed else sorted(f for f in os.listdir(os.path.join(HERE, "cases")) if f.endswith(".data"))
             jobs = []
-            for c in cases:
-                path = os.path.join(HERE, "cases", c)
+            for name, path in [] if o.seed else cases():
                 with open(path, "rb") as f:
-                    jobs.append((o.binary, "case " + c[:-5], path, f.read(), readings, o.explain))
+                    jobs.append((o.binary, name, path, f.read(), readings, o.explain))
             results += list(pool.imap(examine, jobs))
         noticed = {} if o.seed else negative(o.binary, directory, seeds[:40], readings)
 
@@ -273,15 +300,7 @@ def main():
         figures += r["count"]
         for kind, n in r.get("kinds", {}).items():
             kinds[kind] = kinds.get(kind, 0) + n
-        if not (r["bad"] or r["sums"] or r["error"]) and r["same"]:
-            print("ok - %s" % r["name"])
-            continue
-        failed += 1
-        print("not ok - %s: %d of %d figures" % (r["name"], len(r["bad"]), r["count"]) +
-              (", %d sums" % len(r["sums"]) if r["sums"] else "") + ("" if r["same"] else ", second report differs") +
-              (", " + r["error"] if r["error"] else ""))
-        for what, got, want in (r["bad"] if o.verbose else r["bad"][:2]) + r["sums"][:2]:
-            print("    %s: program %s, definitions %s" % (what, got, want))
+        failed += not passed(r, o.verbose)
         if "why" in r:
             names, rest = r["why"]
             print("    accounted for by %s%s" % (" ".join("%s=%s" % (n, OTHER[n]) for n in names) or "nothing",

@@ -81,7 +81,7 @@ struct result {
 };
 
 struct attrib_ops {
-	/* A query has ended and the meter has gone past it. */
+	/* A query has ended and the meter has gone past it. NULL: nobody wants to know then. */
 	void (*line)(void *ctx, const struct result *r);
 	/* Its joules do not change any more. The query is freed after this. */
 	void (*final)(void *ctx, const struct result *r);
@@ -97,7 +97,7 @@ struct attrib_slot {
 	size_t n, cap;
 	struct weight_sums weight; /* of all queries, kept up to date as they become known */
 	struct weight_sums apart;  /* of their hops, which cost nothing of their own; nobody asks for it */
-	uint64_t spread_ns;        /* when the prompts of those that wait were spread anew */
+	uint64_t spread_ns;        /* up to then the prompts of those that wait are spread */
 	struct active *active;     /* a ring beside the timeline's; filled when a tick is complete */
 	struct work_steps steps;
 	struct fitted *fitted;     /* by channel */

@@ -33,8 +33,8 @@ static struct active active_time(const struct attrib_slot *s, const struct tick 
 
 /* --- settling ----------------------------------------------------------------------------------------------------- */
 
-/* Until when a query that has ended is still given something. */
-static uint64_t paid_ns(const struct attrib *a, const struct attrib_slot *s, const struct query *q)
+/* How long after its E a query is still given something. */
+static uint64_t paid_ns(const struct attrib *a, const struct attrib_slot *s)
 {
 	uint64_t lag = 0, l;
 	int ch;
@@ -43,7 +43,7 @@ static uint64_t paid_ns(const struct attrib *a, const struct attrib_slot *s, con
 		l = fitted_lag_ns(&s->fitted[ch]);
 		lag = l > lag ? l : lag;
 	}
-	return q->e_ns + lag;
+	return lag;
 }
 
 static int by_first(const void *a, const void *b)
@@ -87,6 +87,7 @@ static struct active settle_slot(struct attrib_slot *s, const struct attrib *a, 
 				 const struct fitted_tick *fitted, struct gross *given)
 {
 	struct active act = active_time(s, t);
+	uint64_t paid = paid_ns(a, s);
 	struct attrib_query *aq;
 	struct query *q;
 	int early = 0;
@@ -102,7 +103,7 @@ static struct active settle_slot(struct attrib_slot *s, const struct attrib *a, 
 	for (i = 0; i < s->n && s->held[i]->r_ns <= t->t1; i++) {
 		q = s->held[i];
 		aq = q->share;
-		if (aq->active > 0 || aq->prefill + aq->decode > 0 || (paid_ns(a, s, q) > t->t0 && q->e_ns <= t->t0)) {
+		if (aq->active > 0 || aq->prefill + aq->decode > 0 || (q->e_ns + paid > t->t0 && q->e_ns <= t->t0)) {
 			attrib_charge(a, q, t, sum, &act, fitted, aq->part, given);
 			q->flags |= early ? QF_EARLY_SPLIT : 0;
 		}
@@ -174,13 +175,14 @@ static void settle(struct attrib *a, uint64_t k)
 
 static void final(struct attrib *a, struct attrib_slot *s, uint64_t until_ns)
 {
+	uint64_t paid = paid_ns(a, s);
 	struct result r;
 	struct query *q;
 	size_t i, n = 0;
 
 	for (i = 0; i < s->n; i++) {
 		q = s->held[i];
-		if (q->share->running || paid_ns(a, s, q) > until_ns || q->l_ns > until_ns) {
+		if (q->share->running || q->e_ns + paid > until_ns || q->l_ns > until_ns) {
 			s->held[n++] = q;
 			continue;
 		}
@@ -201,7 +203,7 @@ static void line(struct attrib *a, struct attrib_slot *s, struct query *q)
 {
 	size_t size = sizeof(*q->share->part) + (size_t)a->tl->nch * sizeof(*q->share->part->ch);
 	struct part *p = malloc(size);
-	uint64_t k, last = timeline_find(a->tl, paid_ns(a, s, q));
+	uint64_t k, last = timeline_find(a->tl, q->e_ns + paid_ns(a, s));
 	struct fitted_tick fitted[CHANNEL_MAX] = { 0 };
 	const struct tick *t;
 	struct result r;
@@ -223,28 +225,33 @@ static void line(struct attrib *a, struct attrib_slot *s, struct query *q)
 	free(p);
 }
 
-/* Of queries whose F is not known: now stands for it. Where many wait for long that is much, and need not be now. */
+/*
+ * Of queries whose F is not known: now stands for it, or a time shortly before, as where many wait for long it is much
+ * to do. That is the same time whether or not lines are wanted, so that a report says what the run did.
+ */
 static void spread_running(struct attrib *a, struct attrib_slot *s, uint64_t now)
 {
 	size_t i;
 
-	if (now < s->spread_ns + SPREAD_NS)
+	now -= now % SPREAD_NS;
+	if (now <= s->spread_ns)
 		return;
 	s->spread_ns = now;
-	for (i = 0; i < s->n; i++)
+	for (i = 0; i < s->n && s->held[i]->r_ns < now; i++)
 		if (s->held[i]->share->running && !s->held[i]->f_ns)
 			attrib_spread(a, s->held[i], now);
 }
 
 static void lines(struct attrib *a, struct attrib_slot *s, uint64_t until_ns, uint64_t now)
 {
+	uint64_t paid = paid_ns(a, s);
 	int spread = 0;
 	struct query *q;
 	size_t i;
 
 	for (i = 0; i < s->n; i++) {
 		q = s->held[i];
-		if (q->share->running || q->share->lined || paid_ns(a, s, q) > until_ns)
+		if (q->share->running || q->share->lined || q->e_ns + paid > until_ns)
 			continue;
 		if (!spread++)
 			spread_running(a, s, now);
@@ -297,10 +304,24 @@ static int may_settle(struct attrib *a, uint64_t k, uint64_t now, uint64_t until
 	return 1;
 }
 
+/* What lines are made of, and those that are due. */
+static void all_lines(struct attrib *a, uint64_t ready, uint64_t until_ns, uint64_t now)
+{
+	int s;
+
+	for (; a->complete < ready; a->complete++)
+		for (s = 1; s <= a->tl->nslot; s++)
+			a->slot[s].active[TICK_RING(a->complete)] =
+				active_time(&a->slot[s], timeline_tick(a->tl, a->complete));
+	for (s = 1; s <= a->tl->nslot; s++)
+		lines(a, &a->slot[s], until_ns, now);
+}
+
 void attrib_advance(struct attrib *a, int end)
 {
 	/* The events of a tick are all here when the next one has closed. */
 	uint64_t ready = end ? a->tl->closed : a->tl->closed ? a->tl->closed - 1 : 0, resolved, now, until;
+	uint64_t settled = a->settled;
 	int s;
 
 	if (!a->tl->closed)
@@ -310,14 +331,10 @@ void attrib_advance(struct attrib *a, int end)
 		ready = resolved;
 	now = timeline_tick(a->tl, a->tl->closed - 1)->t1;
 	until = end ? UINT64_MAX : ready > a->tl->first ? timeline_tick(a->tl, ready - 1)->t1 : 0;
-	for (; a->complete < ready; a->complete++)
-		for (s = 1; s <= a->tl->nslot; s++)
-			a->slot[s].active[TICK_RING(a->complete)] =
-				active_time(&a->slot[s], timeline_tick(a->tl, a->complete));
-	for (s = 1; s <= a->tl->nslot; s++)
-		lines(a, &a->slot[s], until, now);
+	if (a->ops->line)
+		all_lines(a, ready, until, now);
 	for (; a->settled < ready && may_settle(a, a->settled, now, until); )
 		settle(a, a->settled);
-	for (s = 1; s <= a->tl->nslot; s++)
+	for (s = 1; s <= a->tl->nslot && (end || a->settled > settled); s++)
 		final(a, &a->slot[s], end ? UINT64_MAX : a->tl->first ? timeline_tick(a->tl, a->tl->first)->t0 : 0);
 }

@@ -47,7 +47,7 @@ int report_file(const char *path, int by_tokens, const struct sink *sink)
 		say("cannot read '%s': %s", path, reason(err));
 		return 1;
 	}
-	err = playback(&r, by_tokens, r.idle, NULL, 0, floor);
+	err = playback(&r, 1, r.idle, NULL, 0, floor); /* who gets what is of no matter to the floor */
 	if (!err)
 		err = playback(&r, by_tokens, floor, sink, 1, floor);
 	say_damage(&r, path);

@@ -373,6 +373,18 @@ static void on_final(void *ctx, const struct result *r)
 }
 
 static const struct attrib_ops attrib_ops = { .line = on_line, .final = on_final };
+static const struct attrib_ops final_ops = { .final = on_final };
+
+/* Lines are much work, and not all sinks want them. */
+static const struct attrib_ops *ops_for(const struct sink *sink, int nsink)
+{
+	int i;
+
+	for (i = 0; i < nsink; i++)
+		if (sink[i].ops->result && !sink[i].final)
+			return &attrib_ops;
+	return &final_ops;
+}
 
 /* --- life --------------------------------------------------------------------------------------------------------- */
 
@@ -411,7 +423,7 @@ int pipeline_init(struct pipeline *p, const struct run *run, const struct meter 
 	if (!err)
 		err = timeline_init(&p->timeline, meters, nmeter, (int)run->nslot);
 	if (!err)
-		err = attrib_init(&p->attrib, &p->timeline, idle, &attrib_ops, p);
+		err = attrib_init(&p->attrib, &p->timeline, idle, ops_for(sink, nsink), p);
 	return err ? err : sinks_open(p);
 }
 

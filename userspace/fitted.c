@@ -77,6 +77,20 @@ static struct gross of_slot(const struct timeline *tl, int ch, int slot, double 
 	return (struct gross){ uj * 1e-6 * mine, len * 1e-9 * mine };
 }
 
+/* The unit of the lags is a part of the median of the first windows. */
+static void find_step(struct fitted *f, uint64_t len_ns)
+{
+	unsigned i;
+
+	for (i = f->nfirst++; i && f->first_ns[i - 1] > len_ns; i--)
+		f->first_ns[i] = f->first_ns[i - 1];
+	f->first_ns[i] = len_ns;
+	if (f->nfirst < FITTED_FIRST)
+		return;
+	f->lag_step_ns = f->first_ns[FITTED_FIRST / 2] / (f->gauge ? 4 : 8);
+	f->lag_step_ns = f->lag_step_ns > LAG_STEP_NS ? f->lag_step_ns : LAG_STEP_NS;
+}
+
 /*
  * Learns from the window that ends with the sample of tick f->scan, and adds it to what is left. Of one that began
  * before what is still to be handed out, as the meter was silent for so long that nobody waited, that is an even part,
@@ -103,8 +117,8 @@ static void take_window(struct fitted *f, const struct timeline *tl, const struc
 		return;
 	if (!f->lag_step_ns) {
 		f->gauge = tl->meters[ch].ch.reading == READING_POWER;
-		f->lag_step_ns = (to - from) / (f->gauge ? 4 : 8);
-		f->lag_step_ns = f->lag_step_ns > LAG_STEP_NS ? f->lag_step_ns : LAG_STEP_NS;
+		find_step(f, to - from);
+		return;
 	}
 	for (i = 0; i < FIT_LAGS; i++) {
 		work_shown(f, w, i, from, to, x[i]);

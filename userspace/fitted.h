@@ -20,13 +20,16 @@
 #include "userspace/work.h"
 
 #define FITTED_MEAN_NS 1000000000ull /* of a gauge that shows a mean */
+#define FITTED_FIRST   9 /* windows that tell how long one is: any of them may be an odd one */
 
 struct fitted {
 	struct fit   fit;
 	uint64_t     to_ns;          /* of this window, or of several that are handed out together */
 	uint64_t     seen_ns;        /* up to there the meter's samples were taken */
 	uint64_t     scan;           /* the tick in which that sample came */
-	uint64_t     lag_step_ns;
+	uint64_t     first_ns[FITTED_FIRST]; /* lengths of the first ones, in order */
+	unsigned     nfirst;
+	uint64_t     lag_step_ns;    /* 0: not known yet, and nothing is learnt */
 	double       window_ns;      /* how long the latest was */
 	double       alike;          /* windows that deviate from the fit together: readings of one mean do */
 	struct gross left;           /* of this window */

@@ -386,7 +386,7 @@ class Split:
     def __init__(self, run, slot, meter, mistake):
         self.run, self.slot, self.meter, self.mistake = run, slot, meter, mistake
         self.fit, self.holds, self.to, self.used = Fit(mistake), False, 0, 0
-        self.left, self.unit, self.gauge = (0.0, 0.0), 0, meter.reading == POWER
+        self.left, self.unit, self.lengths, self.gauge = (0.0, 0.0), 0, [], meter.reading == POWER
 
     def is_mean(self, lag):
         return self.gauge and lag >= LAGS // 2
@@ -421,7 +421,11 @@ class Split:
         self.left = (self.left[0] + j, self.left[1] + s)
         if a > since:
             return
-        self.unit = self.unit or max(MS // 2, (b - a) // (4 if self.gauge else 8))
+        if not self.unit:
+            self.lengths.append(b - a)
+            if len(self.lengths) == 9:
+                self.unit = max(MS // 2, sorted(self.lengths)[4] // (4 if self.gauge else 8))
+            return
         x = [self.shown(lag, a, b) for lag in range(LAGS)]
         if any(v[0] > 0 for v in x):
             self.fit.window(x, j - (self.run.floors[self.meter.name] or 0.0) * s, float(b - a))

@@ -53,6 +53,7 @@ FIXED = {
     "gpu 4, two targets": ("gpu", 4, 100, {}, "targets"),
     "cpu 4, two meters": ("cpu", 4, 100, dict(seconds=40), "meters"),
     "cpu 4, two processes whose steps overlap": ("cpu", 4, 50, {}, "overlap"),
+    "gpu 4, lag 60 ms, the first windows are long": ("gpu", 4, 50, dict(lag_ms=60.0), "odd"),
     "cpu 4, two readings at each look": ("cpu", 4, 50, {}, "twice"),
 }
 
@@ -99,6 +100,18 @@ def silent(data):
             t = struct.unpack_from("<Q", body)[0]
             at = at or t
             if 30000 * MS < t - at < 40000 * MS:
+                continue
+        out.add(kind, k, body)
+    return out.bytes()
+
+
+def odd(data):
+    """The first three windows are of ten readings each."""
+    out, n = fleet.Recording(), 0
+    for kind, k, body in records(data):
+        if kind == fleet.SAMPLE:
+            n += 1
+            if n < 31 and n % 10 != 1:
                 continue
         out.add(kind, k, body)
     return out.bytes()

@@ -6,6 +6,12 @@
 #include "userspace/weight.h"
 
 #define LAG_STEP_NS 500000ull /* at least */
+/*
+ * When a counter was refreshed is known to a ms or two, which makes work of one window that of the next and so takes
+ * from the cost of what comes in bursts, as prompts do. In a longer window that is less; of what a meter of 100 ms
+ * shows each stays one.
+ */
+#define LEARN_NS    90000000ull
 #define MEAN_PARTS  8    /* of the time that a mean is of */
 
 /* --- what the lags are -------------------------------------------------------------------------------------------- */
@@ -91,23 +97,39 @@ static void find_step(struct fitted *f, uint64_t len_ns)
 	f->lag_step_ns = f->lag_step_ns > LAG_STEP_NS ? f->lag_step_ns : LAG_STEP_NS;
 }
 
+/* Learns from what was gathered, and begins anew. */
+static void learn(struct fitted *f, const struct work_steps *w, double idle_w)
+{
+	double x[FIT_LAGS][WORK_KINDS] = { 0 }, any = 0;
+	uint64_t from = f->learn_ns, to = f->learn_to_ns;
+	uint32_t i;
+
+	for (i = 0; i < FIT_LAGS; i++) {
+		work_shown(f, w, i, from, to, x[i]);
+		any += x[i][WORK_STEP];
+	}
+	if (any > 0)
+		fit_window(&f->fit, x, isnan(idle_w) ? f->learn.j : f->learn.j - idle_w * f->learn.s, from, to);
+	f->window_ns = (double)(to - from);
+	f->alike = is_mean(f, f->fit.best) ? (double)FITTED_MEAN_NS / f->window_ns : 1;
+	f->learn_ns = to;
+	f->learn = (struct gross){ 0 };
+}
+
 /*
- * Learns from the window that ends with the sample of tick f->scan, and adds it to what is left. Of one that began
- * before what is still to be handed out, as the meter was silent for so long that nobody waited, that is an even part,
- * and nothing is learnt.
+ * Gathers the window that ends with the sample of tick f->scan to be learnt, and adds it to what is left. Of one that
+ * began before what is still to be handed out, as the meter was silent for so long that nobody waited, that is an even
+ * part, and nothing is learnt.
  */
 static void take_window(struct fitted *f, const struct timeline *tl, const struct work_steps *w, int ch, int slot,
 			double idle_w)
 {
 	const struct tick *t = timeline_tick(tl, f->scan);
 	uint64_t from = f->seen_ns > t->since_ns[ch] ? f->seen_ns : t->since_ns[ch], to = t->seen_ns[ch];
-	double x[FIT_LAGS][WORK_KINDS] = { 0 }, any = 0, part;
 	struct gross g;
-	uint32_t i;
+	double part;
 
 	f->seen_ns = to;
-	f->window_ns = (double)(to - from);
-	f->alike = is_mean(f, f->fit.best) ? (double)FITTED_MEAN_NS / f->window_ns : 1;
 	if (isnan(t->seen_uj[ch]) || to <= from)
 		return;
 	part = (double)(to - from) / (double)(to - t->since_ns[ch]);
@@ -120,12 +142,14 @@ static void take_window(struct fitted *f, const struct timeline *tl, const struc
 		find_step(f, to - from);
 		return;
 	}
-	for (i = 0; i < FIT_LAGS; i++) {
-		work_shown(f, w, i, from, to, x[i]);
-		any += x[i][WORK_STEP];
+	if (f->learn_to_ns != from) {
+		f->learn_ns = from;
+		f->learn = (struct gross){ 0 };
 	}
-	if (any > 0)
-		fit_window(&f->fit, x, isnan(idle_w) ? g.j : g.j - idle_w * g.s, from, to);
+	gross_add(&f->learn, g.j, g.s, 1);
+	f->learn_to_ns = to;
+	if (to - f->learn_ns >= LEARN_NS)
+		learn(f, w, idle_w);
 }
 
 /* The tick in which the next sample came; the one behind the last where there is none. */

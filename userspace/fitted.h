@@ -30,7 +30,9 @@ struct fitted {
 	uint64_t     first_ns[FITTED_FIRST]; /* lengths of the first ones, in order */
 	unsigned     nfirst;
 	uint64_t     lag_step_ns;    /* 0: not known yet, and nothing is learnt */
-	double       window_ns;      /* how long the latest was */
+	uint64_t     learn_ns, learn_to_ns; /* windows that are learnt together */
+	struct gross learn;          /* of those */
+	double       window_ns;      /* how long the latest that was learnt is */
 	double       alike;          /* windows that deviate from the fit together: readings of one mean do */
 	struct gross left;           /* of this window */
 	int          gauge, holds;

@@ -30,6 +30,7 @@ JITTER, LOOK_BACK, LOST_STEPS = 2 * MS, 8, 2 * S
 SAME_BATCH = 0.8
 SILENT, HORIZON, HELD_MOST = 3 * S, 60 * S, 4096
 MEAN, MEAN_PARTS = S, 8
+LEARN = 90 * MS                                # windows are learnt together until they are so long
 FORGET_NS, MIN_WINDOWS, MIN_NS = 120e9, 60, 10e9
 SEARCH_FROM, SEARCH_EVERY, LAG_GAIN = 30, 25, 0.98
 RIDGE = 1e-9
@@ -387,6 +388,7 @@ class Split:
         self.run, self.slot, self.meter, self.mistake = run, slot, meter, mistake
         self.fit, self.holds, self.to, self.used = Fit(mistake), False, 0, 0
         self.left, self.unit, self.lengths, self.gauge = (0.0, 0.0), 0, [], meter.reading == POWER
+        self.learn = (0, 0, 0.0)               # begin, end, dynamic joules of the windows that are learnt together
 
     def is_mean(self, lag):
         return self.gauge and lag >= LAGS // 2
@@ -426,9 +428,15 @@ class Split:
             if len(self.lengths) == 9:
                 self.unit = max(MS // 2, sorted(self.lengths)[4] // (4 if self.gauge else 8))
             return
-        x = [self.shown(lag, a, b) for lag in range(LAGS)]
+        begin, end, dynamic = self.learn if self.learn[1] == a else (a, a, 0.0)
+        dynamic += j - (self.run.floors[self.meter.name] or 0.0) * s
+        if b - begin < LEARN:
+            self.learn = (begin, b, dynamic)
+            return
+        self.learn = (b, b, 0.0)
+        x = [self.shown(lag, begin, b) for lag in range(LAGS)]
         if any(v[0] > 0 for v in x):
-            self.fit.window(x, j - (self.run.floors[self.meter.name] or 0.0) * s, float(b - a))
+            self.fit.window(x, dynamic, float(b - begin))
 
     def open(self, at, end):
         """The window that begins at `at`; without a reading nothing is handed out up to `end`."""

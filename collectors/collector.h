@@ -47,6 +47,7 @@ struct channel {
 	double      wrap;      /* raw value at which the counter starts again from 0; 0: it never wraps */
 	double      resolution; /* microjoule (or microwatt): the smallest step there is, as documented; 0: unknown */
 	int         averaged_us; /* a gauge shows the mean of so long, as documented; 0: the moment; AVERAGED_UNKNOWN */
+	double      accuracy;  /* part of the reading by which it may be off, as its maker states; 0: states none */
 	uint32_t    period_us; /* how often the hardware refreshes it, as documented; 0: unknown, to be measured */
 	int         unit;      /* which package or GPU: physical_package_id, NVML index; -1 for the whole machine */
 	double      idle_w;    /* what it reads with nothing running, if the source knows; negative: unknown */

@@ -13,6 +13,11 @@
 #include "collectors/why.h"
 
 #define PROCESSES_MAX 512           /* on one GPU: MPS allows 60 */
+/*
+ * nvml.h, of nvmlDeviceGetPowerUsage: "accurate to within +/- 5% of current power draw", on Fermi and Kepler. Of later
+ * boards and of the energy counter it says nothing, and nobody has shown them to be better.
+ */
+#define ACCURACY 0.05
 #define USAGE_KEEP_NS 1000000000ull /* the driver samples the use of SMs a few times a second */
 
 struct usage {
@@ -156,6 +161,7 @@ static void gpu_open(struct collector *c, unsigned index)
 	ch->reading = ways[g->way].reading;
 	ch->scale = 1000;
 	ch->resolution = 1000;
+	ch->accuracy = ACCURACY;
 	ch->averaged_us = ways[g->way].read == read_average ? averaged_us(&s->nvml, g->dev) : 0;
 	ch->unit = (int)index;
 	ch->idle_w = -1;

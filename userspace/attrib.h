@@ -74,7 +74,8 @@ struct result {
 	double   split_j;               /* how sure the fit's costs are; else how far the split by tokens is from one by
 					   active time */
 	double   noise_j;               /* how far the meter was from the fit: noise, refreshes seen late */
-	double   gain_j;                /* accuracy of the source, where it states one */
+	double   gain_j;                /* accuracy of the sources, of those that state one */
+	int      gain_known;            /* all of them do */
 	double   concurrency_mean;
 	enum attrib_method method;
 	const struct acc *acc;          /* by channel: what the joules are made of; they change with the idle floor */

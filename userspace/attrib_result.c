@@ -10,7 +10,9 @@
 
 double attrib_gain(const struct attrib *a, int ch)
 {
-	return a->tl->meters[ch].ch.estimated ? GAIN_MODEL : 0;
+	const struct channel *c = &a->tl->meters[ch].ch;
+
+	return c->estimated ? GAIN_MODEL : c->accuracy;
 }
 
 double attrib_active_in(const struct query *q, const struct tick *t)
@@ -148,6 +150,7 @@ static void result_channel(const struct attrib *a, const struct part *p, int ch,
 	r->shared_j += attrib_joules(a, ch, &c->shared);
 	r->edge_j = hypot(r->edge_j, attrib_joules(a, ch, &c->edge));
 	r->gain_j = hypot(r->gain_j, attrib_gain(a, ch) * j);
+	r->gain_known &= attrib_gain(a, ch) > 0;
 	r->split_j += fabs(j - attrib_joules(a, ch, &c->time)) + jackknife(a, ch, c, j);
 	r->noise_j = hypot(r->noise_j, 1.96 * sqrt(c->noise2));
 }
@@ -187,7 +190,8 @@ void attrib_result(const struct attrib *a, const struct query *q, const struct p
 	double active = (double)(q->e_ns - q->r_ns);
 	int ch, known = 0, phased;
 
-	*r = (struct result){ .q = q, .flags = q->flags | p->flags, .acc = p->ch, .queue_ms = NAN, .queue_j = NAN };
+	*r = (struct result){ .q = q, .flags = q->flags | p->flags, .acc = p->ch, .queue_ms = NAN, .queue_j = NAN,
+			      .gain_known = 1 };
 	for (ch = 0; ch < a->tl->nch; ch++) {
 		r->domain_j[ch] = NAN;
 		if (attrib_is_top(a, ch))

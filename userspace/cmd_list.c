@@ -32,6 +32,8 @@ static void list_kind(const struct meter *m)
 		printf(", in steps of %s u%s", fmt3(a, sizeof(a), m->resolution), u);
 	if (m->ch.reading == READING_ENERGY && m->ch.wrap > 0)
 		printf(", begins again after %s J", fmt3(a, sizeof(a), m->ch.wrap * m->ch.scale * 1e-6));
+	if (m->ch.accuracy > 0)
+		printf(", stated to be accurate to %s %%", fmt3(a, sizeof(a), 100 * m->ch.accuracy));
 	printf("; a reading takes %s us\n", fmt3(a, sizeof(a), (double)m->read_ns / 1e3));
 }
 

@@ -114,6 +114,7 @@ static void take_meter(struct replay *r, const struct rec_meter *m)
 	to->ch.reading = m->reading == READING_POWER ? READING_POWER : READING_ENERGY;
 	to->ch.estimated = !!m->estimated;
 	to->ch.unit = m->unit;
+	to->ch.accuracy = m->accuracy_ppm <= 1000000 ? m->accuracy_ppm * 1e-6 : 0;
 	to->period_us = m->period_us;
 	to->parent = m->parent >= 0 && m->parent < r->nmeter ? m->parent : CHANNEL_NONE;
 	CLEAN(to->ch.name, m->name);

@@ -89,7 +89,7 @@ static void bound_parts(struct json_out *j, const struct result *r)
 	json_open(j, "bound_parts", '{');
 	json_num(j, "edges", r->edge_j);
 	json_num(j, "noise", r->noise_j);
-	json_num(j, "accuracy", r->gain_j);
+	json_num(j, "accuracy", r->gain_known ? r->gain_j : NAN);
 	json_num(j, "split", r->split_j);
 	json_close(j, '}');
 }

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <math.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -101,6 +102,7 @@ static void add_run(struct sink *s)
 		m->parent = from->parent;
 		m->idle_source = s->idle[i].source;
 		m->idle_w = s->idle[i].w;
+		m->accuracy_ppm = (uint32_t)lround(from->ch.accuracy * 1e6);
 		COPY(m->name, from->ch.name);
 		COPY(m->device, from->ch.device);
 		COPY(m->source, from->source);

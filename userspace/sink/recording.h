@@ -85,7 +85,8 @@ struct rec_meter {
 	struct rec r; /* n: index */
 	uint32_t domain, reading, estimated, period_us;
 	int32_t  unit, parent;
-	uint32_t idle_source, pad; /* enum idle_source: 1 auto, 2 given, 3 known of a model, 4 none */
+	uint32_t idle_source;      /* enum idle_source: 1 auto, 2 given, 3 known of a model, 4 none */
+	uint32_t accuracy_ppm;     /* 0: its maker states none */
 	double   idle_w;           /* NAN: to be found */
 	char     name[32], device[96], source[32];
 };

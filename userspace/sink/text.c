@@ -154,6 +154,14 @@ static void hop_lines(struct sink *s, const struct query *q)
 		fprintf(f, "%12s %u hops in all\n", "", q->nhop);
 }
 
+/* And what its bound is made of. */
+static void bound_line(struct sink *s, const struct result *r)
+{
+	if (!isnan(r->energy_j))
+		fprintf(s->out, "%12s bound of edges %s, noise %s, accuracy %s, split %s J\n", "", F4(r->edge_j),
+			F4(r->noise_j), F4(r->gain_known ? r->gain_j : NAN), F4(r->split_j));
+}
+
 static void result(struct sink *s, const struct result *r)
 {
 	const struct query *q = r->q;
@@ -182,8 +190,10 @@ static void result(struct sink *s, const struct result *r)
 		F4(out > 0 ? r->energy_j / (double)out : NAN));
 	flags_cell(s, r->flags, WIDTH - 89);
 	fputc('\n', f);
-	if (s->verbose)
+	if (s->verbose) {
 		hop_lines(s, q);
+		bound_line(s, r);
+	}
 	fflush(f);
 }
 

@@ -104,6 +104,11 @@ def play(s, procs):
             procs.append(subprocess.Popen([LOAD, "ask", str(PORT), str(arg)]))
         elif what == "control":
             control([arg])
+        elif what == "write":
+            with open(arg[0], "w") as f:
+                f.write(arg[1])
+        elif what == "clock":
+            time.clock_settime(time.CLOCK_REALTIME, time.time() + arg)
         elif what == "refresh_us":
             with open("/sys/module/ipw_rig/parameters/refresh_us", "w") as f:
                 f.write(str(arg))

@@ -18,11 +18,9 @@ KEYS = ("chunk t_weights t_fixed t_seq overlap bend w_memory w_compute w_active 
 
 
 def plan(s):
-    """(PLAN of engine.c, watts of the idle GPU). A seed that the scenario has none of is drawn, and said."""
+    """(PLAN of engine.c, watts of the idle GPU). Where the scenario has no seed one is drawn."""
     e = s["engine"]
-    if "seed" not in e:
-        e["seed"] = "%08x" % random.SystemRandom().getrandbits(32)
-        print("# engine of seed %s" % e["seed"])
+    e.setdefault("seed", "%08x" % random.SystemRandom().getrandbits(32))
     opt = dict(engine_model.OPTIONS, **e.get("options", {}), seconds=s["seconds"] - 5)
     key = "%s-vm-%s-%s" % (e["seed"], e["profile"], e["batch"])
     p = engine_model.Profile.draw(random.Random("ipw-rig-profile-" + key), e["profile"], e["batch"], opt)
@@ -86,10 +84,11 @@ def judge(name, s, folder, rows, summary, begin_ns):
     gain = any("gain_ppm" in line for line in s.get("meters", []))
     both = [(bound(ours[i], gain) / true[i]["energy_j"], x) for i, x in zip(ids, errors) if ours[i]["bound_j"]]
     median, p95 = truth.quantile(errors, 0.5), truth.quantile(errors, 0.95)
-    print("#   %d steps, %d of %d queries counted; error of a query's joules, median / p95: %.2f / %.2f %%; %d of %d "
-          "bounds hold; methods %s; tracer %.1f s of CPU" % (
-              engine["steps"], len(ids), len(true), 100 * median, 100 * p95, sum(x <= b for b, x in both), len(both),
-              sorted({ours[i]["method"] for i in ids}), summary["tracer_cpu_s"]))
+    print("#   seed %s: %d steps, %d of %d queries counted; error of a query's joules, median / p95: %.2f / %.2f %%; "
+          "%d of %d bounds hold; methods %s; tracer %.1f s of CPU" % (
+              e["seed"], engine["steps"], len(ids), len(true), 100 * median, 100 * p95,
+              sum(x <= b for b, x in both), len(both), sorted({ours[i]["method"] for i in ids}),
+              summary["tracer_cpu_s"]))
     check(len(ids) >= e["least"], "%s: at least %d queries to judge by" % (name, e["least"]), len(ids))
     check(len(both) >= e["bounds"] * len(ids), "%s: %g of them have a bound" % (name, e["bounds"]), len(both))
     for what, value, most in (("median", median, e["error"][0]), ("p95", p95, e["error"][1])):

@@ -12,9 +12,9 @@
 #include <unistd.h>
 
 #include "ipw.skel.h"
+#include "userspace/oncpu.h"
 #include "userspace/uprobe.h"
 #include "userspace/util/clock.h"
-#include "userspace/util/host.h"
 
 #define UNIX_PLACES 8192 /* unix sockets in use at a time; what is the longest out of use makes room */
 #define WAKE_PART 4 /* the reader is woken early when this part of the ring is full */
@@ -26,10 +26,7 @@ struct live {
 	enum net_tier       tier;
 	struct probe_status status[PROBE_MAX];
 	struct bpf_link    *link[PROBE_MAX];
-	struct ev_cpu      *cpus;  /* one per possible CPU, as read */
-	int32_t            *unit;  /* physical_package_id of each */
-	int                 ncpu;
-	struct activity     last;  /* counts never go back, though what runs now is added by the clock */
+	struct oncpu        oncpu;
 	void              (*fn)(void *ctx, const struct ev_hdr *e);
 	void               *ctx;
 };
@@ -206,18 +203,9 @@ int live_watch_unix(struct live *l)
 
 static int buffers(struct live *l)
 {
-	int i;
+	int n = libbpf_num_possible_cpus();
 
-	l->ncpu = libbpf_num_possible_cpus();
-	if (l->ncpu < 0)
-		return l->ncpu;
-	l->cpus = calloc((size_t)l->ncpu, sizeof(*l->cpus));
-	l->unit = calloc((size_t)l->ncpu, sizeof(*l->unit));
-	if (!l->cpus || !l->unit)
-		return -ENOMEM;
-	for (i = 0; i < l->ncpu; i++)
-		l->unit[i] = host_package(i);
-	return 0;
+	return n < 0 ? n : oncpu_init(&l->oncpu, n);
 }
 
 static int on_record(void *ctx, void *data, size_t size)
@@ -291,6 +279,7 @@ int live_new(enum net_tier tier, uint32_t ring_bytes, struct live **ret, char *w
 
 	if (!l)
 		return -ENOMEM;
+	l->oncpu.online.fd = -1;
 	libbpf_set_print(keep_said);
 	(void)setrlimit(RLIMIT_MEMLOCK, &unlimited); /* kernels before 5.11 count maps against it */
 	err = buffers(l);
@@ -314,8 +303,7 @@ void live_free(struct live *l)
 	if (!l)
 		return;
 	stop(l);
-	free(l->cpus);
-	free(l->unit);
+	oncpu_release(&l->oncpu);
 	free(l);
 }
 
@@ -365,68 +353,16 @@ int live_drain(struct live *l, void (*fn)(void *ctx, const struct ev_hdr *e), vo
 }
 
 /* Reads all CPUs' records, again while one is being written. */
-static int read_cpus(struct live *l)
-{
-	int fd = bpf_map__fd(l->skel->maps.cpus), tries, i, torn = 1;
-	uint32_t zero = 0;
-
-	for (tries = 0; torn && tries < READ_TRIES; tries++) {
-		if (bpf_map_lookup_elem(fd, &zero, l->cpus))
-			return -errno;
-		for (i = torn = 0; i < l->ncpu; i++)
-			torn |= l->cpus[i].begin != l->cpus[i].end;
-	}
-	return 0;
-}
-
-static int group_of(struct activity *a, int32_t unit)
-{
-	uint32_t g;
-
-	for (g = 0; g < a->ngroup && a->group[g].unit != unit; g++)
-		;
-	if (g == GROUP_MAX)
-		return GROUP_MAX - 1;
-	if (g == a->ngroup) {
-		memset(&a->group[g], 0, sizeof(a->group[g]));
-		a->group[g].unit = unit;
-		a->ngroup++;
-	}
-	return (int)g;
-}
-
-static void never_back(uint64_t *now, uint64_t *last)
-{
-	if (*now < *last)
-		*now = *last;
-	*last = *now;
-}
-
 int live_activity(struct live *l, struct activity *ret)
 {
-	const struct ev_cpu *c;
-	uint64_t running;
-	int i, g, s, err = read_cpus(l);
+	int fd = bpf_map__fd(l->skel->maps.cpus), tries = 0;
+	uint32_t zero = 0;
 
-	if (err)
-		return err;
-	ret->t_ns = clock_mono_ns();
-	ret->ngroup = 0;
-	for (i = 0; i < l->ncpu; i++) {
-		c = &l->cpus[i];
-		g = group_of(ret, l->unit[i]);
-		/* What runs now has not been charged yet. */
-		running = c->busy && c->last_ns && ret->t_ns > c->last_ns ? ret->t_ns - c->last_ns : 0;
-		ret->group[g].busy_ns += c->busy_ns + running;
-		for (s = 1; s < EV_SLOTS; s++)
-			ret->group[g].slot_ns[s] += c->slot_ns[s];
-		ret->group[g].slot_ns[c->slot & (EV_SLOTS - 1)] += running;
-	}
-	for (g = 0; g < (int)ret->ngroup; g++) {
-		never_back(&ret->group[g].busy_ns, &l->last.group[g].busy_ns);
-		for (s = 0; s < EV_SLOTS; s++)
-			never_back(&ret->group[g].slot_ns[s], &l->last.group[g].slot_ns[s]);
-	}
+	do {
+		if (bpf_map_lookup_elem(fd, &zero, l->oncpu.cpu))
+			return -errno;
+	} while (oncpu_is_torn(&l->oncpu) && ++tries < READ_TRIES);
+	oncpu_sum(&l->oncpu, clock_mono_ns(), ret);
 	return 0;
 }
 

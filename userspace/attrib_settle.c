@@ -151,6 +151,7 @@ static void settle(struct attrib *a, uint64_t k)
 
 	for (s = 1; s <= a->tl->nslot; s++) {
 		settle_prompts(&a->slot[s], t->t1);
+		work_learn(&a->slot[s].steps, t->t1);
 		memset(fitted, 0, sizeof(fitted));
 		hand_out(a, s, k, fitted);
 		act = settle_slot(&a->slot[s], a, t, k, fitted, given[s]);

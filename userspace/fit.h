@@ -22,7 +22,10 @@
 
 #include <stdint.h>
 
+#include "userspace/least.h"
 #include "userspace/work.h"
+
+_Static_assert(LEAST_KINDS == WORK_KINDS, "the kinds of work are what is fitted");
 
 #define FIT_LAGS      48
 #define FIT_FORGET_NS 120e9
@@ -31,12 +34,8 @@
 #define FIT_GROUPS    8
 #define FIT_GROUP_NS  5000000000ull /* longer than a load stays alike by chance */
 
-struct fit_sums {
-	double xx[WORK_KINDS][WORK_KINDS], xy[WORK_KINDS];
-};
-
 struct fit {
-	struct fit_sums lag[FIT_LAGS];
+	struct least lag[FIT_LAGS];
 	double   yy;
 	double   tt, ty;            /* the same for tokens alone */
 	double   err_fit, err_tokens; /* squares, of windows that were predicted */
@@ -45,7 +44,7 @@ struct fit {
 	double   span_ns;           /* of windows with work */
 	uint64_t windows;
 	uint32_t best;              /* lag */
-	struct fit_sums group[FIT_GROUPS]; /* each window with the lag that was the best then */
+	struct least group[FIT_GROUPS]; /* each window with the lag that was the best then */
 	double   group_yy[FIT_GROUPS];
 	double   without[FIT_GROUPS][WORK_KINDS]; /* costs by all groups but one */
 	int      grouped;           /* they are known */

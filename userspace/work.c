@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-#include "userspace/work.h"
+#include "userspace/work_internal.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -7,12 +7,6 @@
 
 #define SAME_STEP 0.8  /* of each of two processes' steps, that lies in the other: they compute one batch together */
 #define LOOK_BACK 8    /* inferred steps that a late token may be of */
-#define CONTEXT   1e-3 /* of a token */
-
-static struct work_step *step_at(const struct work_steps *s, uint64_t i)
-{
-	return &s->ring[i & (WORK_STEPS - 1)];
-}
 
 int work_steps_init(struct work_steps *s)
 {
@@ -34,7 +28,7 @@ void work_release(struct work *w)
 
 /* --- steps -------------------------------------------------------------------------------------------------------- */
 
-static double overlap(const struct work_step *t, uint64_t from_ns, uint64_t to_ns)
+double work_overlap(const struct work_step *t, uint64_t from_ns, uint64_t to_ns)
 {
 	uint64_t a = from_ns > t->begin_ns ? from_ns : t->begin_ns, b = to_ns < t->end_ns ? to_ns : t->end_ns;
 
@@ -44,11 +38,11 @@ static double overlap(const struct work_step *t, uint64_t from_ns, uint64_t to_n
 /* Step i begins at t_ns, or before. Those in front of it are asked for it too, as far as it reaches back. */
 static void begin_by(struct work_steps *s, uint64_t i, uint64_t t_ns)
 {
-	struct work_step *t = step_at(s, i);
+	struct work_step *t = work_step_at(s, i);
 
 	t->begin_ns = t_ns < t->begin_ns ? t_ns : t->begin_ns;
-	for (; i >= s->first && step_at(s, i)->least_ns > t_ns; i--) {
-		step_at(s, i)->least_ns = t_ns;
+	for (; i >= s->first && work_step_at(s, i)->least_ns > t_ns; i--) {
+		work_step_at(s, i)->least_ns = t_ns;
 		if (!i)
 			break;
 	}
@@ -56,13 +50,13 @@ static void begin_by(struct work_steps *s, uint64_t i, uint64_t t_ns)
 
 static uint64_t step_new(struct work_steps *s, uint64_t begin_ns, uint64_t end_ns, int32_t tokens, uint32_t pid)
 {
-	struct work_step *last = s->next > s->first ? step_at(s, s->next - 1) : NULL;
+	struct work_step *last = s->next > s->first ? work_step_at(s, s->next - 1) : NULL;
 
 	if (s->next - s->first == WORK_STEPS)
 		s->first++;
 	if (last && end_ns < last->end_ns)
 		end_ns = last->end_ns; /* they are in order of their ends */
-	*step_at(s, s->next) = (struct work_step){
+	*work_step_at(s, s->next) = (struct work_step){
 		.begin_ns = end_ns - 1, .end_ns = end_ns, .least_ns = end_ns, .tokens = tokens, .pid = pid,
 	};
 	begin_by(s, s->next, begin_ns < end_ns ? begin_ns : end_ns - 1);
@@ -72,7 +66,7 @@ static uint64_t step_new(struct work_steps *s, uint64_t begin_ns, uint64_t end_n
 /* The same batch by another process, or another part of it by the same one. */
 static int is_same(const struct work_step *last, const struct step *p)
 {
-	double same = overlap(last, p->begin_ns, p->end_ns) / SAME_STEP;
+	double same = work_overlap(last, p->begin_ns, p->end_ns) / SAME_STEP;
 
 	if (last->pid == p->pid)
 		return p->batch && last->batch == p->batch;
@@ -82,12 +76,12 @@ static int is_same(const struct work_step *last, const struct step *p)
 
 void work_step_seen(struct work_steps *s, const struct step *p)
 {
-	struct work_step *last = s->next > s->first ? step_at(s, s->next - 1) : NULL;
+	struct work_step *last = s->next > s->first ? work_step_at(s, s->next - 1) : NULL;
 	int part;
 
 	s->seen = 1;
 	if (!last || !is_same(last, p)) {
-		step_at(s, step_new(s, p->begin_ns, p->end_ns, p->tokens, p->pid))->batch = p->batch;
+		work_step_at(s, step_new(s, p->begin_ns, p->end_ns, p->tokens, p->pid))->batch = p->batch;
 		return;
 	}
 	part = last->pid == p->pid;
@@ -100,13 +94,13 @@ void work_step_seen(struct work_steps *s, const struct step *p)
 }
 
 /* The first step that ends after t_ns. */
-static uint64_t step_after(const struct work_steps *s, uint64_t t_ns)
+uint64_t work_step_after(const struct work_steps *s, uint64_t t_ns)
 {
 	uint64_t lo = s->first, hi = s->next, mid;
 
 	while (lo < hi) {
 		mid = lo + (hi - lo) / 2;
-		if (step_at(s, mid)->end_ns <= t_ns)
+		if (work_step_at(s, mid)->end_ns <= t_ns)
 			lo = mid + 1;
 		else
 			hi = mid;
@@ -124,7 +118,7 @@ static void run_sums(struct work_steps *s, const struct work_run *r, double sign
 	for (k = 0; k < r->n; k++) {
 		if (r->step + k < s->first)
 			continue; /* forgotten */
-		t = step_at(s, r->step + k);
+		t = work_step_at(s, r->step + k);
 		t->queries += sign > 0 ? r->shares : -r->shares;
 		t->sum[WORK_PREFILL] += sign * r->prefill;
 		t->sum[WORK_DECODE] += sign * r->decode;
@@ -157,7 +151,7 @@ static int runs_room(const struct work_steps *s, struct work_runs *r)
 }
 
 /* Behind the others, or as a part of the last one. */
-static int runs_add(struct work_steps *s, const struct work *w, struct work_runs *r, const struct work_run *add)
+int work_runs_add(struct work_steps *s, const struct work *w, struct work_runs *r, const struct work_run *add)
 {
 	struct work_run *last = r->n ? &r->v[r->n - 1] : NULL;
 
@@ -173,7 +167,7 @@ static int runs_add(struct work_steps *s, const struct work *w, struct work_runs
 	return 0;
 }
 
-static void runs_sums(struct work_steps *s, const struct work *w, const struct work_runs *r, double sign)
+void work_runs_sums(struct work_steps *s, const struct work *w, const struct work_runs *r, double sign)
 {
 	size_t i;
 
@@ -184,7 +178,7 @@ static void runs_sums(struct work_steps *s, const struct work *w, const struct w
 /* It did, or did not after all, get its first token by the step. */
 static void count_first(struct work_steps *s, const struct work *w, int more)
 {
-	struct work_step *t = step_at(s, w->first_step - 1);
+	struct work_step *t = work_step_at(s, w->first_step - 1);
 
 	if (w->first_step > s->first && !w->apart && (more > 0 || t->first))
 		t->first += (uint32_t)more;
@@ -192,8 +186,8 @@ static void count_first(struct work_steps *s, const struct work *w, int more)
 
 void work_leave(struct work_steps *s, struct work *w)
 {
-	runs_sums(s, w, &w->prompt, -1);
-	runs_sums(s, w, &w->answer, -1);
+	work_runs_sums(s, w, &w->prompt, -1);
+	work_runs_sums(s, w, &w->answer, -1);
 	count_first(s, w, -1);
 	w->apart = 1;
 }
@@ -206,7 +200,7 @@ int work_join(struct work_steps *s, struct work *w, const struct work *from)
 	if (w->last_ns)
 		return 0; /* it has tokens of its own */
 	for (i = 0; i < from->answer.n && !err; i++)
-		err = runs_add(s, w, &w->answer, &from->answer.v[i]);
+		err = work_runs_add(s, w, &w->answer, &from->answer.v[i]);
 	w->last_ns = from->last_ns;
 	w->first_step = from->first_step;
 	w->prompt_size = from->prompt_size;
@@ -232,17 +226,17 @@ static uint64_t infer_step(struct work_steps *s, const struct work *w, uint64_t 
 	struct work_step *t;
 
 	for (i = s->next; i > low && i > next_of(w); i--) {
-		t = step_at(s, i - 1);
+		t = work_step_at(s, i - 1);
 		if (ts_ns > t->end_ns + WORK_JITTER_NS)
 			break;
 		if (ts_ns + WORK_JITTER_NS < t->end_ns)
 			continue;
-		from = i - 1 > s->first ? step_at(s, i - 2)->end_ns : t->begin_ns;
+		from = i - 1 > s->first ? work_step_at(s, i - 2)->end_ns : t->begin_ns;
 		from = w->last_ns || r_ns < from ? from : r_ns;
 		begin_by(s, i - 1, from);
 		return i - 1;
 	}
-	from = s->next > s->first ? step_at(s, s->next - 1)->end_ns : 0;
+	from = s->next > s->first ? work_step_at(s, s->next - 1)->end_ns : 0;
 	return step_new(s, !w->last_ns && r_ns > from ? r_ns : from ? from : r_ns, ts_ns, -1, 0);
 }
 
@@ -252,9 +246,9 @@ int work_tokens(struct work_steps *s, struct work *w, uint64_t ts_ns, uint32_t n
 	uint64_t i, from;
 	int err = 0;
 
-	if (s->seen && (s->next == s->first || step_at(s, s->next - 1)->end_ns + WORK_LOST_NS < ts_ns))
+	if (s->seen && (s->next == s->first || work_step_at(s, s->next - 1)->end_ns + WORK_LOST_NS < ts_ns))
 		s->seen = 0;
-	i = s->seen ? step_after(s, ts_ns) : infer_step(s, w, ts_ns, r_ns) + 1;
+	i = s->seen ? work_step_after(s, ts_ns) : infer_step(s, w, ts_ns, r_ns) + 1;
 	if (!n || i == s->first)
 		return 0;
 	if (!w->last_ns) {
@@ -271,161 +265,34 @@ int work_tokens(struct work_steps *s, struct work *w, uint64_t ts_ns, uint32_t n
 	add.step = i - add.n;
 	add.context = (float)(CONTEXT * (w->prompt_size + w->made));
 	if (add.n)
-		err = runs_add(s, w, &w->answer, &add);
+		err = work_runs_add(s, w, &w->answer, &add);
 	w->made += n;
 	n -= add.n;
 	if (!n || err)
 		return err;
 	add = (struct work_run){ .step = i - 1, .n = 1, .decode = (float)n, .context = add.context };
-	return runs_add(s, w, &w->answer, &add);
+	return work_runs_add(s, w, &w->answer, &add);
 }
 
 int work_whole(struct work_steps *s, struct work *w, double prompt, uint64_t completion, uint64_t r_ns, uint64_t e_ns)
 {
-	uint64_t i = step_after(s, e_ns), low = i;
+	uint64_t i = work_step_after(s, e_ns), low = i;
 	struct work_run add = { .shares = 1, .decode = 1, .context = (float)(CONTEXT * (prompt + 1)) };
 
 	if (!s->seen || w->last_ns || !completion)
 		return 0;
-	while (low > s->first && i - low < completion && step_at(s, low - 1)->begin_ns >= r_ns)
+	while (low > s->first && i - low < completion && work_step_at(s, low - 1)->begin_ns >= r_ns)
 		low--;
 	if (low == i)
 		return 0;
 	w->first_step = low + 1;
-	w->last_ns = step_at(s, i - 1)->end_ns;
+	w->last_ns = work_step_at(s, i - 1)->end_ns;
 	w->prompt_size = prompt;
 	w->made = (double)completion;
 	count_first(s, w, 1);
 	add.step = low + 1;
 	add.n = (uint32_t)(i - low - 1);
-	return add.n ? runs_add(s, w, &w->answer, &add) : 0;
-}
-
-/* --- the prompt --------------------------------------------------------------------------------------------------- */
-
-/* The prompt turned out to have another size than was thought: all of the answer looked back on so much more. */
-static void set_prompt(struct work_steps *s, struct work *w, double prompt)
-{
-	float by = (float)(CONTEXT * (prompt - w->prompt_size));
-	size_t i;
-
-	if (by == 0)
-		return;
-	runs_sums(s, w, &w->answer, -1);
-	for (i = 0; i < w->answer.n; i++)
-		w->answer.v[i].context += by;
-	runs_sums(s, w, &w->answer, 1);
-	w->prompt_size = prompt;
-}
-
-/* Since when the engine may have worked on the prompt: the one before it in line was done. */
-static uint64_t line_ns(const struct work_steps *s, uint64_t last, uint64_t r_ns)
-{
-	uint64_t i;
-
-	for (i = last; i > s->first && step_at(s, i - 1)->end_ns > r_ns; i--)
-		if (step_at(s, i - 1)->first)
-			return step_at(s, i - 1)->end_ns;
-	return r_ns;
-}
-
-/* What of a step's tokens is nobody's, as far as it is known how many it has. */
-static double tokens_left(const struct work_step *t)
-{
-	double left = t->tokens - t->sum[WORK_DECODE] - t->sum[WORK_PREFILL];
-
-	return left > 0 ? left : 0;
-}
-
-/* The first step that begins at r_ns or later. */
-static uint64_t step_from(const struct work_steps *s, uint64_t r_ns)
-{
-	uint64_t i = step_after(s, r_ns);
-
-	while (i < s->next && step_at(s, i)->begin_ns < r_ns)
-		i++;
-	return i;
-}
-
-/*
- * Of each step up to `last` what of its tokens is left, until it is enough. Where there is more than that, those who
- * went away before they had a token were first. One that has no `last` went away itself.
- */
-static int prompt_by_tokens(struct work_steps *s, struct work *w, uint64_t last, const struct work_prompt *p)
-{
-	struct work_run add = { .n = 1, .shares = 1 };
-	double tokens = p->tokens, before = 0, left, past = p->size - p->tokens;
-	uint64_t i, from = step_from(s, p->r_ns);
-	int err = 0;
-
-	for (i = from; i < last; i++)
-		before += tokens_left(step_at(s, i));
-	before = p->guess || !w->first_step ? 0 : before + 1 - tokens;
-	for (i = from; i <= last && !err; i++) {
-		left = tokens_left(step_at(s, i));
-		if (before > 0 && i < last) {
-			before -= left;
-			left = before < 0 ? -before : 0;
-		}
-		if (!(p->guess && i < last && w->first_step) && left > tokens)
-			left = i == last && tokens < 1 ? 1 : tokens;
-		tokens -= left;
-		add.step = i;
-		add.prefill = (float)left;
-		add.context = (float)(CONTEXT * (past + left / 2));
-		past += left;
-		if (left > 0 || (i == last && w->first_step))
-			err = runs_add(s, w, &w->prompt, &add);
-	}
-	return err;
-}
-
-static int prompt_by_time(struct work_steps *s, struct work *w, uint64_t last, const struct work_prompt *p)
-{
-	uint64_t from = line_ns(s, last, p->r_ns), to = step_at(s, last)->end_ns, i;
-	struct work_run add = { .n = 1, .shares = 1 };
-	double all = 0, part, past = p->size - p->tokens;
-	int err = 0;
-
-	for (i = step_after(s, from); i <= last; i++)
-		all += overlap(step_at(s, i), from, to);
-	for (i = step_after(s, from); i <= last && !err; i++) {
-		part = overlap(step_at(s, i), from, to);
-		if (i < last && !(part > 0))
-			continue;
-		add.step = i;
-		add.prefill = (float)(all > 0 ? p->tokens * part / all : p->tokens);
-		add.context = (float)(CONTEXT * (past + add.prefill / 2));
-		past += add.prefill;
-		err = runs_add(s, w, &w->prompt, &add);
-	}
-	return err;
-}
-
-int work_prompt(struct work_steps *s, struct work *w, const struct work_prompt *p, int settle)
-{
-	uint64_t last = w->first_step ? w->first_step - 1 : step_after(s, p->e_ns);
-	int apart = w->apart, err = 0;
-
-	if (w->settled || s->first == s->next || last < s->first)
-		return 0;
-	w->prompt.n = 0; /* it was not counted */
-	last = last < s->next ? last : s->next - 1;
-	w->settled = settle;
-	if (w->first_step)
-		set_prompt(s, w, p->size);
-	w->apart |= !settle;
-	if (settle && step_at(s, last)->tokens >= 0)
-		err = prompt_by_tokens(s, w, last, p);
-	else if (w->first_step)
-		err = prompt_by_time(s, w, last, p);
-	w->apart = apart;
-	return err;
-}
-
-uint64_t work_begin_ns(const struct work_steps *s, const struct work *w)
-{
-	return w->prompt.n && w->prompt.v[0].step >= s->first ? step_at(s, w->prompt.v[0].step)->begin_ns : 0;
+	return add.n ? work_runs_add(s, w, &w->answer, &add) : 0;
 }
 
 /* --- sums --------------------------------------------------------------------------------------------------------- */
@@ -437,13 +304,13 @@ void work_sum(const struct work_steps *s, uint64_t from_ns, uint64_t to_ns, doub
 	double part;
 	int k;
 
-	for (i = step_after(s, from_ns); i < s->next && step_at(s, i)->least_ns < to_ns; i++) {
-		t = step_at(s, i);
-		part = overlap(t, from_ns, to_ns) / (double)(t->end_ns - t->begin_ns);
+	for (i = work_step_after(s, from_ns); i < s->next && work_step_at(s, i)->least_ns < to_ns; i++) {
+		t = work_step_at(s, i);
+		part = work_overlap(t, from_ns, to_ns) / (double)(t->end_ns - t->begin_ns);
 		x[WORK_STEP] += part;
 		for (k = WORK_PREFILL; k < WORK_KINDS; k++)
 			x[k] += part * t->sum[k];
-		x[WORK_PREFILL] += part * tokens_left(t);
+		x[WORK_PREFILL] += part * work_tokens_left(t);
 	}
 }
 
@@ -451,7 +318,7 @@ void work_sum(const struct work_steps *s, uint64_t from_ns, uint64_t to_ns, doub
 static void runs_of(const struct work_steps *s, const struct work_runs *r, uint32_t more, uint64_t from_ns,
 		    uint64_t to_ns, double *x)
 {
-	uint64_t low = step_after(s, from_ns), i;
+	uint64_t low = work_step_after(s, from_ns), i;
 	const struct work_step *t;
 	const struct work_run *u;
 	double part;
@@ -466,10 +333,10 @@ static void runs_of(const struct work_steps *s, const struct work_runs *r, uint3
 	}
 	for (u = r->v + lo; u < r->v + r->n; u++) {
 		for (i = u->step > low ? u->step : low; i < u->step + u->n; i++) {
-			t = step_at(s, i);
+			t = work_step_at(s, i);
 			if (i >= s->next || t->least_ns >= to_ns)
 				return;
-			part = overlap(t, from_ns, to_ns) / (double)(t->end_ns - t->begin_ns);
+			part = work_overlap(t, from_ns, to_ns) / (double)(t->end_ns - t->begin_ns);
 			x[WORK_STEP] += u->shares && t->queries + more ? part / (t->queries + more) : 0;
 			x[WORK_PREFILL] += part * u->prefill;
 			x[WORK_DECODE] += part * u->decode;

@@ -9,9 +9,9 @@
  * What a query did in a step is known from two sides. A token that the wire shows was made by the latest step that had
  * ended then; every token but the first of an answer is the work of a sequence that was decoded. The prompt is the
  * work of the steps up to the one that made the first token: where the number of their tokens is known, of each what
- * is nobody else's, prompts that were done earlier coming first; else of all steps since the query was complete and
- * the prompt before it in line was done, evenly in time. Of an answer that is not streamed the tokens are those of the
- * last steps before its end, one each.
+ * is nobody else's, prompts that were done earlier coming first; else of the steps since the query was complete and the
+ * prompt before it in line was done, by how much longer these took than steps in which nobody waited. Of an answer that
+ * is not streamed the tokens are those of the last steps before its end, one each.
  *
  * Nothing here knows of energy.
  */
@@ -21,6 +21,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "userspace/least.h"
 #include "userspace/timeline.h"
 
 #define WORK_STEPS     16384 /* kept at most: a power of two; older ones are forgotten */
@@ -45,7 +46,18 @@ struct work_step {
 	uint32_t batch;   /* as struct step */
 	uint32_t queries; /* that are known to be in it */
 	uint32_t first;   /* of these, whose prompt it completed */
+	uint32_t waited;  /* a query had no token yet in it, or before its end */
 	double   sum[WORK_KINDS]; /* of its queries; WORK_STEP is not used */
+};
+
+/* What inferred steps take: ns. Steps in which nobody waited are plain; what others take more is for prompts. */
+struct work_pace {
+	struct least plain;
+	double   yy, cost[WORK_KINDS];
+	double   over_ns, tokens; /* of those that are not plain: time beyond that, prompt tokens */
+	uint64_t nplain, nover;
+	uint64_t next;            /* steps before it are learnt */
+	uint64_t line;            /* the step that completed the latest prompt that is settled */
 };
 
 /* Of one target. */
@@ -53,6 +65,7 @@ struct work_steps {
 	struct work_step *ring;
 	uint64_t first, next;  /* numbers of those kept: first .. next - 1 */
 	int      seen;         /* steps come from a probe: none are inferred */
+	struct work_pace pace;
 };
 
 /* A query in n consecutive steps: the same in each, but for the context, which grows by what is decoded. */
@@ -112,6 +125,9 @@ int  work_prompt(struct work_steps *s, struct work *w, const struct work_prompt 
 
 /* An answer that was not streamed is over; work_prompt() follows. Nothing where steps are not seen. 0 or -ENOMEM. */
 int  work_whole(struct work_steps *s, struct work *w, double prompt, uint64_t completion, uint64_t r_ns, uint64_t e_ns);
+
+/* All prompts that came before t_ns are settled: learns what steps take that ended by then. */
+void work_learn(struct work_steps *s, uint64_t t_ns);
 
 /* Takes all of it out of the steps, for good. */
 void work_leave(struct work_steps *s, struct work *w);

@@ -34,9 +34,10 @@ LEARN = 90 * MS                                # windows are learnt together unt
 FORGET_NS, MIN_WINDOWS, MIN_NS = 120e9, 60, 10e9
 SEARCH_FROM, SEARCH_EVERY, LAG_GAIN = 30, 25, 0.98
 RIDGE = 1e-9
+PACE_STEPS = 30
 # What can be broken on purpose: no lag; context costs nothing; the prompt that came first is done last; a window is not
-# scaled to what was measured.
-MISTAKES = ("lag", "context", "line", "measured")
+# scaled to what was measured; how long steps took says nothing of prompts.
+MISTAKES = ("lag", "context", "line", "measured", "pace")
 
 
 class Trace(integrate.Trace):
@@ -81,7 +82,7 @@ class Did:
 class Step:
     def __init__(self, begin, end, tokens=None, pid=None):
         self.begin, self.end, self.tokens, self.pid = begin, end, tokens, pid
-        self.who, self.firsts, self.known = [], 0, None
+        self.who, self.firsts, self.known, self.waited = [], 0, None, False
 
     def queries(self):
         return sum(d.is_one for d in self.who)
@@ -113,11 +114,48 @@ class Work:
         return max(0, self.size() - max(0, self.q.cached)) if self.q.start else 0
 
 
+class Pace:
+    """How long inferred steps take: those in which nobody waited for a first token; and how much longer others take."""
+
+    def __init__(self, mistake):
+        self.xx, self.xy, self.yy = [[0.0] * KINDS for _ in range(KINDS)], [0.0] * KINDS, 0.0
+        self.cost, self.plain, self.others, self.over, self.tokens = [0.0] * KINDS, 0, 0, 0.0, 0.0
+        self.mistake = mistake
+
+    def known(self):
+        return self.plain >= PACE_STEPS and self.others >= PACE_STEPS and self.mistake != "pace"
+
+    def longer(self, step):
+        x = step.all()
+        return max(0.0, step.end - step.begin - energy(self.cost, [1.0, 0.0, x[2], x[3], 0.0]))
+
+    def solve(self):
+        self.cost = least_squares(self.xx, self.xy, self.yy)[0] if self.plain else self.cost
+
+    def room(self, step):
+        return max(0.0, self.longer(step) * self.tokens / self.over - step.all()[1]) if self.over else 0.0
+
+    def learn(self, step):
+        y, x = float(step.end - step.begin), step.all()
+        keep = math.exp(-y / FORGET_NS)
+        self.xx = [[n * keep for n in row] for row in self.xx]
+        self.xy, self.yy = [n * keep for n in self.xy], self.yy * keep
+        self.over, self.tokens = self.over * keep, self.tokens * keep
+        if not step.waited:
+            x = [1.0, 0.0, x[2], x[3], 0.0]
+            self.xx = [[n + x[i] * x[j] for j, n in enumerate(row)] for i, row in enumerate(self.xx)]
+            self.xy, self.yy = [n + x[i] * y for i, n in enumerate(self.xy)], self.yy + y * y
+            self.plain += 1
+        elif self.plain >= PACE_STEPS:
+            self.over, self.tokens, self.others = self.over + self.longer(step), self.tokens + x[1], self.others + 1
+
+
 class Steps:
     """Of one target, in the order of their ends."""
 
     def __init__(self, mistake):
         self.v, self.ends, self.seen, self.mistake = [], [], False, mistake
+        self.pace, self.learnt, self.done = Pace(mistake), 0, 0     # done: the step of the last F of a settled prompt
         self.least = []                # the earliest begin of a step and of all behind it
 
     def after(self, t):
@@ -214,6 +252,10 @@ class Steps:
             self.prompt_by_tokens(w, last)
         elif w.first is not None:
             self.prompt_by_time(w, last)
+        for step in self.v[self.after(w.q.R):last + 1]:
+            step.waited = True
+        if w.first is not None:
+            self.done = max(self.done, last)
 
     def prompt_by_tokens(self, w, last):
         from_r = self.after(w.q.R)
@@ -234,21 +276,34 @@ class Steps:
             past += n
 
     def prompt_by_time(self, w, last):
-        begin = w.q.R
-        for step in reversed(self.v[:last]):
-            if step.end <= w.q.R:
-                break
-            if step.firsts:
-                begin = step.end
-                break
-        times = [(i, self.v[i].end - max(self.v[i].begin, begin)) for i in range(self.after(begin), last)]
-        times = [(i, min(t, self.v[last].end - max(self.v[i].begin, begin))) for i, t in times if t > 0]
-        times.append((last, max(0, self.v[last].end - max(self.v[last].begin, begin))))
-        total, past = sum(t for _, t in times), w.size() - w.todo()
-        for i, t in times:
-            n = w.todo() * t / total if total else w.todo()
-            w.prompts.append(Did(w, 0, self.v[i], n, 0, (past + n / 2) / 1e3))
-            past += n
+        first = next((i for i in range(self.after(w.q.R), last) if self.v[i].begin >= w.q.R), last)
+        if self.pace.known():
+            first = min(last, max(first, self.done))
+            times = [self.pace.room(self.v[i]) for i in range(first, last + 1)]
+        else:
+            begin = w.q.R
+            for step in reversed(self.v[:last]):
+                if step.end <= w.q.R:
+                    break
+                if step.firsts:
+                    begin = step.end
+                    break
+            times = [max(0, self.v[i].end - max(self.v[i].begin, begin)) for i in range(first, last + 1)]
+        total, past, left = sum(times), w.size() - w.todo(), w.todo()
+        for i, t in zip(range(first, last + 1), times):
+            # One token at least is of the step of F.
+            n = left if i == last else min(w.todo() * t / total, left - 1) if total else 0
+            if n > 0 or i == last:
+                w.prompts.append(Did(w, 0, self.v[i], n, 0, (past + n / 2) / 1e3))
+                left, past = left - n, past + n
+
+    def learn(self, t):
+        """All prompts that came before t are settled."""
+        while self.learnt < len(self.v) and self.ends[self.learnt] <= t:
+            if self.v[self.learnt].pid is None:
+                self.pace.learn(self.v[self.learnt])
+            self.learnt += 1
+        self.pace.solve()
 
     def within(self, a, b):
         """[(step, part of it that lies between two times)]."""
@@ -615,6 +670,7 @@ class Run:
                 steps.settle_prompt(w)
             for w in gone:
                 steps.settle_prompt(w)
+            steps.learn(t1)
         for s in self.splits:
             tick = s.settle(t0, t1)
             if tick:

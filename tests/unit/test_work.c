@@ -159,6 +159,53 @@ static void inferred(void **state)
 	near(x[WORK_PREFILL], 10);
 }
 
+/* A step that ends at t_ms of query a, which is decoded all the time, and the first token of w if there is one. */
+static void paced_step(double t_ms, struct work *w, double r_ms)
+{
+	work_tokens(&steps, &a, AT(t_ms), 1, AT(0), 10);
+	if (w)
+		work_tokens(&steps, w, AT(t_ms + 0.1), 1, AT(r_ms), 100);
+}
+
+/*
+ * No probe: plain steps take 10 ms, and 0.1 ms more for each prompt token. Once that is known, a prompt of 200 tokens
+ * that made one step 15 ms longer and the next one 5 ms was 150 and 50 tokens in them. One that came with it, and had
+ * its first token in the second step too, was in that one only: nothing is left of it, but what is known for sure.
+ */
+static void paced(void **state)
+{
+	double t = 100, x[WORK_KINDS] = { 0 };
+	struct work w = { 0 };
+	int i, k;
+
+	paced_step(t, NULL, 0);
+	settle(&a, 10, 10, 0);
+	for (i = 0; i < 70; i++) {
+		for (k = 0; k < 2; k++)
+			paced_step(t += 10, NULL, 0);
+		paced_step(t + 20, &w, t - 1);
+		settle(&w, 100, 100, t - 1);
+		t += 20;
+		work_learn(&steps, AT(t));
+		work_leave(&steps, &w); /* one after the other of the same kind */
+		work_release(&w);
+		memset(&w, 0, sizeof(w));
+	}
+	paced_step(t + 25, NULL, 0);
+	paced_step(t + 40, &b, t - 1);
+	work_tokens(&steps, &c, AT(t + 40.2), 1, AT(t - 0.5), 40);
+	settle(&b, 200, 200, t - 1);
+	settle(&c, 40, 40, t - 0.5);
+	work_of(&steps, &b, AT(t), AT(t + 25), x, x);
+	near(x[WORK_PREFILL], 150);
+	memset(x, 0, sizeof(x));
+	work_of(&steps, &b, AT(t + 25), AT(t + 40), x, x);
+	near(x[WORK_PREFILL], 50);
+	memset(x, 0, sizeof(x));
+	work_of(&steps, &c, AT(t), AT(t + 25), x, x);
+	near(x[WORK_PREFILL], 0);
+}
+
 /* An answer that is not streamed: its tokens are those of the last steps. */
 static void whole(void **state)
 {
@@ -253,7 +300,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(chunked, up, down), cmocka_unit_test_setup_teardown(gone, up, down),
-		cmocka_unit_test_setup_teardown(inferred, up, down), cmocka_unit_test_setup_teardown(whole, up, down),
+		cmocka_unit_test_setup_teardown(inferred, up, down),
+		cmocka_unit_test_setup_teardown(paced, up, down), cmocka_unit_test_setup_teardown(whole, up, down),
 		cmocka_unit_test_setup_teardown(hop, up, down), cmocka_unit_test_setup_teardown(many, up, down),
 		cmocka_unit_test_setup_teardown(lost, up, down), cmocka_unit_test_setup_teardown(parted, up, down),
 	};

@@ -82,6 +82,13 @@ static void settle_prompts(struct attrib_slot *s, uint64_t t_ns)
 		attrib_prompt(gone[k], 1);
 }
 
+/* It was in steps, nobody will know in how many: the trace ended before its answer had come, which is not streamed. */
+static int is_unknown(const struct query *q)
+{
+	return q->end == QUERY_RUNNING && !q->share->running && q->stream != WIRE_STREAMED &&
+	       !q->share->work.first_step && q->share->work.prompt.n;
+}
+
 /* One slot's queries get their parts of tick k; given[]: by channel, all of them together where it was fitted. */
 static struct active settle_slot(struct attrib_slot *s, const struct attrib *a, const struct tick *t, uint64_t k,
 				 const struct fitted_tick *fitted, struct gross *given)
@@ -90,15 +97,17 @@ static struct active settle_slot(struct attrib_slot *s, const struct attrib *a, 
 	uint64_t paid = paid_ns(a, s);
 	struct attrib_query *aq;
 	struct query *q;
-	int early = 0;
+	int early = 0, steps = 0, ch;
 	double sum = 0;
 	size_t i;
 
+	for (ch = 0; ch < a->tl->nch; ch++)
+		steps |= fitted[ch].f != NULL;
 	/* The sum anew, and not the one that is kept: parts of it must add up to it exactly. */
 	for (i = 0; i < s->n && s->held[i]->r_ns <= t->t1; i++) {
 		attrib_weigh(s->held[i], t, k);
 		sum += s->held[i]->share->prefill + s->held[i]->share->decode;
-		early |= s->held[i]->share->running;
+		early |= s->held[i]->share->running || (steps && is_unknown(s->held[i]));
 	}
 	for (i = 0; i < s->n && s->held[i]->r_ns <= t->t1; i++) {
 		q = s->held[i];

@@ -44,6 +44,15 @@ def phases(said, run, ids, what):
     check(not bad, "%s: marginal and shared part are the whole" % what, bad[:3])
 
 
+def no_claims(said, run, ids, what):
+    """Beside answers that are not streamed and had not come when the trace ended nobody knows who was in the steps."""
+    unknown = [q["R"] + q["queue_ms"] * 1e6 for q in run.truth.values()
+               if q["whole"] and q["end"] == "running" and q["queue_ms"] is not None]
+    late = [i for i in ids if unknown and run.truth[i]["E"] > min(unknown) + 1e8]
+    bad = [i for i in late if said[i]["bound_j"] is not None or "early_split" not in said[i]["flags"]]
+    check(not bad, "%s: %d queries without a bound beside %d unknown ones" % (what, len(late), len(unknown)), bad[:3])
+
+
 def cell(row, batch, median, p95, seed, path):
     profile, refresh, options = truth.ROWS[row]
     run = engine_model.Run(seed, profile, batch, refresh, seconds=90, **options)
@@ -66,6 +75,8 @@ def cell(row, batch, median, p95, seed, path):
         hold = sum(e <= b for b, e in known)
         check(hold >= 0.85 * len(known), "%s: %d of %d bounds hold" % (what, hold, len(known)))
     phases(said, run, ids, what)
+    if run.opt["whole"]:
+        no_claims(said, run, ids, what)
 
 
 def main():

@@ -93,7 +93,6 @@ void work_step_seen(struct work_steps *s, const struct step *p)
 		last->tokens = part ? -1 : p->tokens > last->tokens ? p->tokens : last->tokens;
 }
 
-/* The first step that ends after t_ns. */
 uint64_t work_step_after(const struct work_steps *s, uint64_t t_ns)
 {
 	uint64_t lo = s->first, hi = s->next, mid;
@@ -150,7 +149,6 @@ static int runs_room(const struct work_steps *s, struct work_runs *r)
 	return 0;
 }
 
-/* Behind the others, or as a part of the last one. */
 int work_runs_add(struct work_steps *s, const struct work *w, struct work_runs *r, const struct work_run *add)
 {
 	struct work_run *last = r->n ? &r->v[r->n - 1] : NULL;

@@ -134,10 +134,10 @@ static double room(const struct work_steps *s, uint64_t i)
 	return left > 0 ? left : 0;
 }
 
-/* In time, before anything is known of the pace. */
-static double in_time(const struct work_steps *s, uint64_t i, uint64_t from_ns)
+/* Which part of a prompt a step gets, beside other steps; before the pace is known, by its time from a time on. */
+static double part_in(const struct work_steps *s, uint64_t i, int paced, uint64_t from_ns)
 {
-	return work_overlap(work_step_at(s, i), from_ns, UINT64_MAX);
+	return paced ? room(s, i) : work_overlap(work_step_at(s, i), from_ns, UINT64_MAX);
 }
 
 /*
@@ -154,9 +154,9 @@ static int prompt_by_time(struct work_steps *s, struct work *w, uint64_t last, c
 	from = paced && s->pace.line > i ? s->pace.line : i;
 	from = from < last ? from : last;
 	for (i = from; i <= last; i++)
-		all += paced ? room(s, i) : in_time(s, i, line);
+		all += part_in(s, i, paced, line);
 	for (i = from; i <= last && !err; i++) {
-		n = !(all > 0) ? 0 : p->tokens * (paced ? room(s, i) : in_time(s, i, line)) / all;
+		n = !(all > 0) ? 0 : p->tokens * part_in(s, i, paced, line) / all;
 		n = i == last ? todo : n < todo - 1 ? n : todo - 1;
 		if (i < last && !(n > 0))
 			continue;

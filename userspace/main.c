@@ -14,6 +14,7 @@ static const struct {
 	{ "script", cmd_script },
 	{ "list", cmd_list },
 	{ "check", cmd_check },
+	{ "score", cmd_score },
 };
 
 int main(int argc, char **argv)

@@ -67,6 +67,8 @@ def allowed(name, inc):
         return inc in ("userspace/wire/wire.h", "userspace/wire/internal.h")
     if folder == "userspace/sink":
         return inc in ("userspace/sink/sink.h", name[:-1] + "h")
+    if folder == "userspace/ipw":
+        return inc.startswith("userspace/ipw/")
     if inc == "ipw.skel.h":
         return name == "userspace/live.c"
     return inc.startswith(("userspace/", "collectors/", "bpf/event.h"))

@@ -1,0 +1,487 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "userspace/ipw/options.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <time.h>
+
+#include "userspace/ipw/score.h"
+
+#define ALL   (IPW_SCORE | IPW_COMPARE | IPW_COVER | IPW_ROUTE | IPW_FIT)
+#define DRAW  (IPW_SCORE | IPW_COMPARE | IPW_ROUTE)
+#define JOULE (DRAW | IPW_FIT)
+
+enum { O_JSON = 256, O_BY, O_PAIR, O_DRAWS, O_SEED, O_GROSS, O_REPEATS, O_MISSING, O_UNLIKE, O_MODELS, O_GDP,
+       O_VARIANTS, O_CLOUD, O_POOL, O_ROUTER, O_FALLBACK, O_SWEEP, O_POOLS };
+
+static const struct arg table[] = {
+	{ O_JSON, "json", NULL, "JSON lines on stdout", ALL },
+	{ O_BY, "by", "dataset|category|difficulty|level",
+	  "a row for each of these too (level: cover only)", IPW_SCORE | IPW_COVER },
+	{ O_PAIR, "pair", "MODEL[@HARDWARE[:SCOPE]]", "only this one, and others so named; in this order", ALL },
+	{ O_GROSS, "gross", NULL, "joules with their part of the idle power: gross_j, not energy_j", JOULE },
+	{ O_VARIANTS, "variants", NULL, "what else goes by these names, each under its own", IPW_SCORE },
+	{ O_DRAWS, "draws", "N", "bootstrap draws (1000; 0: no intervals)", DRAW },
+	{ O_SEED, "seed", "N", "of the draws (1)", DRAW },
+	{ O_REPEATS, "repeats", "first|last", "of several results for a query take this one, do not refuse", ALL },
+	{ O_MISSING, "allow-missing", NULL, "leave out rows that lack what others have, do not refuse",
+	  IPW_SCORE | IPW_COMPARE | IPW_ROUTE },
+	{ O_UNLIKE, "allow-unlike", NULL, "though scope or concurrency differ", IPW_COMPARE | IPW_ROUTE },
+	{ O_MODELS, "models", "FILE", "sizes, prices, local or cloud, instead of the built-in table", ALL },
+	{ O_GDP, "gdp", "FILE", "weights of the categories", IPW_COVER },
+	{ O_CLOUD, "cloud", "MODEL[@HARDWARE[:SCOPE]]", "what all would go to else (the one cloud model there is)",
+	  IPW_ROUTE },
+	{ O_POOL, "pool", "NAME,...", "so named, smallest first (the local models, by size)", IPW_ROUTE },
+	{ O_ROUTER, "router", "A[,A...]", "accuracies of the router (1,0.8,0.6)", IPW_ROUTE },
+	{ O_FALLBACK, "fallback", "free|pay", "whether a try that fails is paid for (free)", IPW_ROUTE },
+	{ O_POOLS, "pools", NULL, "each pool: the smallest model, the two smallest, ...", IPW_ROUTE },
+	{ O_SWEEP, "sweep", NULL, "accuracies from 0 to 1, with a plot", IPW_ROUTE },
+	{ 'v', "verbose", NULL, "say more", ALL },
+	{ ARG_HELP, "help", NULL, "this text", ALL },
+	{ ARG_VERSION, "version", NULL, "print the version", ALL },
+};
+
+static const struct {
+	int bit;
+	const char *usage;
+} usages[] = {
+	{ IPW_SCORE, "ipw-trace score [options] FILE..." },
+	{ IPW_COMPARE, "ipw-trace compare [options] FILE..." },
+	{ IPW_COVER, "ipw-trace cover [options] FILE..." },
+	{ IPW_ROUTE, "ipw-trace route [options] FILE..." },
+	{ IPW_FIT, "ipw-trace fit [options] FILE..." },
+};
+
+static const char *const by_names[] = { "all", "dataset", "category", "difficulty", "level" };
+
+/* The index of s among n words, or -EINVAL. */
+static int one_of(const char *s, const char *const *words, int n)
+{
+	int i;
+
+	for (i = 0; i < n && strcmp(s, words[i]); i++)
+		;
+	return i < n ? i : -EINVAL;
+}
+
+static int take_routers(struct ipw_opts *o, const char *s)
+{
+	char *end;
+	double v;
+
+	for (;; s = end + 1) {
+		v = strtod(s, &end);
+		if (end == s || !(v >= 0 && v <= 1) || (*end && *end != ','))
+			return -EINVAL;
+		if (o->nrouter == IPW_ROUTERS)
+			return -E2BIG;
+		o->router[o->nrouter++] = v;
+		if (!*end)
+			return 0;
+	}
+}
+
+/* s stays as long as the command runs: it is cut up. */
+static int take_pool(struct ipw_opts *o, char *s)
+{
+	char *name;
+
+	while ((name = strsep(&s, ","))) {
+		if (!*name)
+			return -EINVAL;
+		if (o->npool == IPW_PAIRS)
+			return -E2BIG;
+		o->pool[o->npool++] = name;
+	}
+	return 0;
+}
+
+static int take_count(const char *s, uint64_t max, uint64_t *ret)
+{
+	char *end;
+
+	errno = 0;
+	*ret = strtoull(s, &end, 10);
+	return end == s || *end || errno || *ret > max || strpbrk(s, "+-") ? -EINVAL : 0;
+}
+
+static int take_by(struct ipw_opts *o, const char *val)
+{
+	int i = one_of(val, by_names, 5);
+
+	o->by = i > 0 ? (enum by)i : BY_NONE;
+	return i > 0 ? 0 : -EINVAL;
+}
+
+static int take_repeats(struct ipw_opts *o, const char *val)
+{
+	static const char *const words[] = { "first", "last" };
+	int i = one_of(val, words, 2);
+
+	o->repeats = i ? REPEATS_LAST : REPEATS_FIRST;
+	return i < 0 ? i : 0;
+}
+
+static int take_fallback(struct ipw_opts *o, const char *val)
+{
+	static const char *const words[] = { "free", "pay" };
+
+	o->pay = one_of(val, words, 2);
+	return o->pay < 0 ? -EINVAL : 0;
+}
+
+static int take_valued(struct ipw_opts *o, int id, const char *val)
+{
+	uint64_t v = 0;
+	int err;
+
+	switch (id) {
+	case O_BY:
+		return take_by(o, val);
+	case O_PAIR:
+		if (o->npair == IPW_PAIRS)
+			return -E2BIG;
+		o->pair[o->npair++] = val;
+		return 0;
+	case O_DRAWS:
+		err = take_count(val, 1000000, &v);
+		o->draws = (unsigned)v;
+		return err;
+	case O_SEED:
+		return take_count(val, UINT64_MAX, &o->seed);
+	case O_REPEATS:
+		return take_repeats(o, val);
+	case O_POOL:
+		return take_pool(o, (char *)val);
+	case O_ROUTER:
+		return take_routers(o, val);
+	case O_FALLBACK:
+		return take_fallback(o, val);
+	}
+	return -EINVAL;
+}
+
+static int take(void *ctx, int id, const char *val)
+{
+	struct ipw_opts *o = ctx;
+	const struct { int id, *flag; } flags[] = {
+		{ O_JSON, &o->json }, { O_GROSS, &o->gross }, { O_VARIANTS, &o->variants }, { O_SWEEP, &o->sweep },
+		{ O_POOLS, &o->pools }, { O_MISSING, &o->allow_missing }, { O_UNLIKE, &o->allow_unlike },
+		{ 'v', &o->verbose },
+	};
+	const struct { int id; const char **text; } texts[] = {
+		{ O_MODELS, &o->models }, { O_GDP, &o->gdp }, { O_CLOUD, &o->cloud },
+	};
+	size_t i;
+
+	for (i = 0; i < sizeof(flags) / sizeof(*flags); i++) {
+		if (id != flags[i].id)
+			continue;
+		*flags[i].flag = 1;
+		return 0;
+	}
+	for (i = 0; i < sizeof(texts) / sizeof(*texts); i++) {
+		if (id != texts[i].id)
+			continue;
+		*texts[i].text = val;
+		return 0;
+	}
+	return take_valued(o, id, val);
+}
+
+static int parse(struct ipw_opts *o, int command, int argc, char **argv)
+{
+	struct args a = { table, sizeof(table) / sizeof(*table), command, "" };
+	size_t i;
+	int err;
+
+	for (i = 0; i < sizeof(usages) / sizeof(*usages); i++)
+		if (usages[i].bit == command)
+			a.usage = usages[i].usage;
+	*o = (struct ipw_opts){ .draws = 1000, .seed = 1 };
+	err = args_parse(&a, argc, argv, take, o);
+	if (err)
+		return err;
+	o->files = argv + optind;
+	if (o->by == BY_LEVEL && command != IPW_COVER) {
+		say("only cover knows levels: they come of which models solve a query");
+		return EXIT_USAGE;
+	}
+	if (!*o->files) {
+		say("no file of results is named ('-': standard input)");
+		args_usage(&a, stderr);
+		return EXIT_USAGE;
+	}
+	if (!o->nrouter)
+		memcpy(o->router, (double[]){ 1, 0.8, 0.6 }, (size_t)(o->nrouter = 3) * sizeof(double));
+	return 0;
+}
+
+/* --- reading ------------------------------------------------------------------------------------------------------ */
+
+double ipw_clock_s(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+static void say_problems(const struct problems *p, const char *what)
+{
+	const struct problem *q;
+
+	for (q = p->first; q < p->first + (p->n < RESULTS_PROBLEMS ? p->n : RESULTS_PROBLEMS); q++)
+		say("%s:%llu: %s", q->file, (unsigned long long)q->line, q->why);
+	if (p->n)
+		say("%llu %s", (unsigned long long)p->n, what);
+}
+
+static void say_read(const struct ipw *w)
+{
+	const struct results *r = &w->r;
+	const struct problems *d = &r->disagree;
+
+	say_problems(&r->malformed, "malformed rows are left out");
+	say_problems(&r->odd, "values that cannot be (not above 0, NaN, infinite) are taken as unknown");
+	if (d->n)
+		say("%llu rows give a query another %s than before (the first in %s:%llu): the one before stands",
+		    (unsigned long long)d->n, d->first->why, d->first->file, (unsigned long long)d->first->line);
+	if (r->others && w->o.verbose)
+		say("%llu rows of other types", (unsigned long long)r->others);
+	if (w->o.verbose)
+		say("read %llu rows, %.1f MB in %.3f s (%.0f MB/s): %u queries, %d configurations",
+		    (unsigned long long)r->rows, (double)r->bytes / 1e6, w->read_s, (double)r->bytes / 1e6 / w->read_s,
+		    r->nquery, r->nconfig);
+}
+
+static void say_repeats(const struct ipw *w)
+{
+	const struct results *r = &w->r;
+	char a[256];
+
+	say("%llu results are for a query and a configuration that had one before: '%s' of %s is the first "
+	    "(--repeats first or last takes one of them)", (unsigned long long)r->repeated,
+	    results_id(r, r->repeated_query), ipw_title(w, r->config[r->repeated_config], a, sizeof(a)));
+}
+
+static int read_files(struct ipw *w)
+{
+	double begin = ipw_clock_s();
+	char **f;
+	int err;
+
+	for (f = w->o.files; *f; f++) {
+		err = results_file(&w->r, *f);
+		if (err) {
+			say("cannot read '%s': %s", *f, strerror(-err));
+			return err;
+		}
+	}
+	err = results_finish(&w->r);
+	w->read_s = ipw_clock_s() - begin;
+	say_read(w);
+	if (err == -EEXIST)
+		say_repeats(w);
+	else if (err)
+		say("cannot sort the results: %s", strerror(-err));
+	else if (!w->r.nconfig)
+		say("there are no results");
+	return err ? err : w->r.nconfig ? 0 : -ENODATA;
+}
+
+static int load_models(struct ipw *w)
+{
+	unsigned line;
+	int err = models_load(&w->models, w->o.models, &line);
+
+	if (err == -EBADMSG)
+		say("cannot read '%s': line %u is not \"MODEL SIZE ACTIVE IN_USD OUT_USD local|cloud|-\", by tabs",
+		    w->o.models, line);
+	else if (err)
+		say("cannot read '%s': %s", w->o.models ? w->o.models : "the table of models", strerror(-err));
+	return err;
+}
+
+static int choose(struct ipw *w)
+{
+	int i;
+
+	w->n = w->r.nconfig;
+	w->config = malloc((size_t)(w->n + IPW_PAIRS) * sizeof(*w->config));
+	if (!w->config) {
+		say("cannot choose: %s", strerror(ENOMEM));
+		return -ENOMEM;
+	}
+	for (i = 0; i < w->n; i++)
+		w->config[i] = w->r.config[i];
+	for (i = 0; i < w->o.npair; i++) {
+		const struct config *c = ipw_find(w, w->o.pair[i]);
+
+		if (!c)
+			return -ENOENT;
+		w->config[w->n + i] = c;
+	}
+	if (i) {
+		memmove(w->config, w->config + w->n, (size_t)i * sizeof(*w->config));
+		w->n = i;
+	}
+	return 0;
+}
+
+int ipw_open(struct ipw *w, int command, unsigned want, int argc, char **argv, int *ret_status)
+{
+	int err;
+
+	memset(w, 0, sizeof(*w));
+	err = parse(&w->o, command, argc, argv);
+	if (err) {
+		*ret_status = err == 1 ? 0 : err;
+		return -1;
+	}
+	w->r.want = want;
+	w->r.gross = w->o.gross;
+	w->r.repeats = w->o.repeats;
+	w->r.models = &w->models;
+	if (!load_models(w) && !read_files(w) && !choose(w))
+		return 0;
+	*ret_status = 1;
+	ipw_close(w);
+	return -1;
+}
+
+void ipw_close(struct ipw *w)
+{
+	free(w->config);
+	results_release(&w->r);
+	models_release(&w->models);
+}
+
+/* --- names -------------------------------------------------------------------------------------------------------- */
+
+const char *ipw_title(const struct ipw *w, const struct config *c, char *buf, size_t size)
+{
+	const char *scope = results_name(&w->r, c->scope);
+
+	snprintf(buf, size, "%s@%s%s%s%s", results_name(&w->r, c->model), results_name(&w->r, c->hardware),
+		 *scope ? " (" : "", scope, *scope ? ")" : "");
+	return buf;
+}
+
+/* MODEL, MODEL@HARDWARE or MODEL@HARDWARE:SCOPE */
+static int is_called(const struct ipw *w, const struct config *c, const char *name)
+{
+	const char *part[] = { results_name(&w->r, c->model), results_name(&w->r, c->hardware),
+			       results_name(&w->r, c->scope) };
+	static const char between[] = { 0, '@', ':' };
+	int i;
+
+	for (i = 0; i < 3; i++) {
+		if (i && *name++ != between[i])
+			return 0;
+		if (strncasecmp(name, part[i], strlen(part[i])))
+			return 0;
+		name += strlen(part[i]);
+		if (!*name)
+			return 1;
+	}
+	return 0;
+}
+
+const struct config *ipw_find(const struct ipw *w, const char *name)
+{
+	const struct config *found = NULL;
+	char a[256], b[256];
+	int i;
+
+	for (i = 0; i < w->n; i++) {
+		if (!is_called(w, w->config[i], name))
+			continue;
+		if (found) {
+			say("'%s' may be %s or %s", name, ipw_title(w, found, a, sizeof(a)),
+			    ipw_title(w, w->config[i], b, sizeof(b)));
+			return NULL;
+		}
+		found = w->config[i];
+	}
+	if (!found)
+		say("there are no results of '%s'", name);
+	return found;
+}
+
+void ipw_json_config(struct json_out *j, const struct ipw *w, const struct config *c)
+{
+	json_str(j, "model", results_name(&w->r, c->model));
+	json_str(j, "hardware", results_name(&w->r, c->hardware));
+	json_str(j, "scope", results_name(&w->r, c->scope));
+}
+
+void ipw_json_num(struct json_out *j, const char *key, double v)
+{
+	char digits[32];
+
+	snprintf(digits, sizeof(digits), "%.7g", v);
+	json_num(j, key, strtod(digits, NULL));
+}
+
+void ipw_json_interval(struct json_out *j, const char *key, struct interval ci)
+{
+	if (isnan(ci.low)) {
+		json_raw(j, key, "null");
+		return;
+	}
+	json_open(j, key, '[');
+	ipw_json_num(j, NULL, ci.low);
+	ipw_json_num(j, NULL, ci.high);
+	json_close(j, ']');
+}
+
+int ipw_flush(FILE *f)
+{
+	if (!fflush(f) && !ferror(f))
+		return 0;
+	say("cannot write: %s", strerror(errno));
+	return 1;
+}
+
+/* --- what a result is of ------------------------------------------------------------------------------------------ */
+
+int ipw_lacking(const struct ipw *w, const struct config *c)
+{
+	static const char *const what[] = { "verdict", "power", "energy", "perplexity" };
+	unsigned has = score_has(c), got, bit;
+	uint32_t lacking[4] = { 0 }, i;
+	char title[256];
+	int err = 0;
+
+	for (i = 0; i < c->n; i++) {
+		got = score_row_has(c, i);
+		for (bit = 0; bit < 4; bit++)
+			lacking[bit] += has >> bit & ~got >> bit & 1;
+	}
+	for (bit = 0; bit < 4; bit++) {
+		if (!lacking[bit])
+			continue;
+		say("%s: %u of %u results have no %s%s", ipw_title(w, c, title, sizeof(title)), lacking[bit], c->n,
+		    what[bit], w->o.allow_missing ? ": they are left out" : " (--allow-missing leaves them out)");
+		err = w->o.allow_missing ? 0 : -ENODATA;
+	}
+	return err;
+}
+
+uint32_t ipw_group(const struct ipw *w, uint32_t query)
+{
+	const struct query_info *q = &w->r.query[query];
+
+	return w->o.by == BY_DATASET ? q->dataset : w->o.by == BY_CATEGORY ? q->category :
+	       w->o.by == BY_DIFFICULTY ? q->difficulty : 0;
+}
+
+const char *ipw_by_name(enum by by)
+{
+	return by_names[by];
+}

@@ -15,6 +15,7 @@ static const struct {
 	{ "list", cmd_list },
 	{ "check", cmd_check },
 	{ "score", cmd_score },
+	{ "compare", cmd_compare },
 };
 
 int main(int argc, char **argv)

@@ -13,6 +13,7 @@ int cmd_script(int argc, char **argv);
 int cmd_check(int argc, char **argv);
 int cmd_score(int argc, char **argv);
 int cmd_compare(int argc, char **argv);
+int cmd_cover(int argc, char **argv);
 
 struct sink;
 

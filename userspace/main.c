@@ -16,6 +16,7 @@ static const struct {
 	{ "check", cmd_check },
 	{ "score", cmd_score },
 	{ "compare", cmd_compare },
+	{ "cover", cmd_cover },
 };
 
 int main(int argc, char **argv)

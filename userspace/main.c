@@ -17,6 +17,7 @@ static const struct {
 	{ "score", cmd_score },
 	{ "compare", cmd_compare },
 	{ "cover", cmd_cover },
+	{ "route", cmd_route },
 };
 
 int main(int argc, char **argv)

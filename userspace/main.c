@@ -18,6 +18,7 @@ static const struct {
 	{ "compare", cmd_compare },
 	{ "cover", cmd_cover },
 	{ "route", cmd_route },
+	{ "fit", cmd_fit },
 };
 
 int main(int argc, char **argv)

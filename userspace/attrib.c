@@ -182,6 +182,7 @@ static void leave_part(const struct attrib *a, struct query *q, struct query *fr
 		gross_add(&to->ch[ch].shared, from->ch[ch].shared.j, from->ch[ch].shared.s, 1);
 		for (i = 0; i < FIT_GROUPS; i++)
 			gross_add(&to->ch[ch].without[i], from->ch[ch].without[i].j, from->ch[ch].without[i].s, 1);
+		to->ch[ch].idle_s += from->ch[ch].idle_s;
 		to->ch[ch].noise2 += from->ch[ch].noise2;
 		to->ch[ch].unsure |= from->ch[ch].unsure;
 		to->ch[ch].measured |= from->ch[ch].measured;

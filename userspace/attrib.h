@@ -47,6 +47,7 @@ struct acc {
 	struct gross shared;          /* of what is fitted: its share of what the steps cost whoever is in them */
 	struct gross edge;            /* a quarter of the server's energy in one refresh, at R and at E */
 	struct gross without[FIT_GROUPS]; /* of what is fitted: had the fit not known a part of the past */
+	double       idle_s;          /* of idle floor: its part by time of that of the ticks it was active in */
 	double       noise2;          /* of what is fitted: variance by the meter's deviations from the fit, J^2 */
 	uint8_t      unsure;          /* of some of it that is not known */
 	uint8_t      measured;        /* the meter said something in that time */
@@ -67,6 +68,7 @@ struct result {
 	uint32_t flags;             /* those of the query, and of its energy */
 	double   queue_ms;              /* R to the first step that worked on it; where steps are seen */
 	double   energy_j, queue_j, prefill_j, decode_j;
+	double   idle_j;                /* its part of the idle floor: divided by time among the server's queries */
 	double   shared_j;              /* of energy_j: see struct acc; the rest is its own */
 	double   domain_j[CHANNEL_MAX]; /* by channel, tops only; energy_j is the sum of those that are known */
 	double   bound_j;               /* half-width of a 95 % interval, made of: */

@@ -78,7 +78,7 @@ void attrib_charge(const struct attrib *a, const struct query *q, const struct t
 {
 	double len = (double)(t->t1 - t->t0), any = act->any / len, edges = 0.25 * edges_in(q, t), j, s, mine, refresh;
 	struct parts mix = parts_of(q, t, weight, act);
-	double active = q->share->active;
+	double active = q->share->active, beside = act->time > 0 ? active / act->time * any : 0;
 	int there = active > 0 || q->share->prefill + q->share->decode > 0, ch, i;
 	struct acc *c;
 
@@ -89,6 +89,7 @@ void attrib_charge(const struct attrib *a, const struct query *q, const struct t
 			continue;
 		c = &p->ch[ch];
 		c->measured |= there && t->covered_ns[ch] > 0;
+		c->idle_s += t->covered_ns[ch] * 1e-9 * beside;
 		p->flags |= active > 0 && t->covered_ns[ch] < COVERED * len ? QF_METER_GAP : 0;
 		p->flags |= t->unsplit[ch] ? QF_GPU_UNSPLIT : 0;
 		if (fitted[ch].f) {
@@ -147,6 +148,7 @@ static void result_channel(const struct attrib *a, const struct part *p, int ch,
 	r->domain_j[ch] = j;
 	r->prefill_j += pre;
 	r->energy_j += j;
+	r->idle_j += a->idle[ch].w * c->idle_s;
 	r->shared_j += attrib_joules(a, ch, &c->shared);
 	r->edge_j = hypot(r->edge_j, attrib_joules(a, ch, &c->edge));
 	r->gain_j = hypot(r->gain_j, attrib_gain(a, ch) * j);
@@ -212,6 +214,6 @@ void attrib_result(const struct attrib *a, const struct query *q, const struct p
 	result_queue(q, r);
 	if (known)
 		return;
-	r->energy_j = r->prefill_j = r->decode_j = r->shared_j = r->bound_j = NAN;
+	r->energy_j = r->idle_j = r->prefill_j = r->decode_j = r->shared_j = r->bound_j = NAN;
 	r->method = METHOD_NONE;
 }

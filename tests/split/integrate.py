@@ -270,7 +270,7 @@ def integrate(trace, readings=None, mistake=None, floors=None, fitted=None):
         edges.update(x for x in (q.R, q.F, q.E) if x is not None)
     edges = sorted(e for e in edges if looks[0] <= e <= looks[-1])
 
-    out = {q.id: {"energy": {m.name: 0.0 for m in tops}, "prefill": 0.0, "decode": 0.0, "shared_j": 0.0,
+    out = {q.id: {"energy": {m.name: 0.0 for m in tops}, "prefill": 0.0, "decode": 0.0, "shared_j": 0.0, "idle": 0.0,
                   "by_tokens": 0.0, "by_fit": 0.0} for q in queries}
     covered = {q.id: set() for q in queries}       # meters that measured while the query was active
     books = {"measured": 0.0, "queries": 0.0, "server_other": 0.0, "others": 0.0, "idle": 0.0}
@@ -348,6 +348,10 @@ def integrate(trace, readings=None, mistake=None, floors=None, fitted=None):
             floor = floors[m.name]
             idle = (floor or 0.0) * (seen[m.name] if readings["floor"] == "part" else t1 - t0) / 1e9
             books["idle"] += idle
+            for q in running:  # its part by time of the floor, of the time in which one of its server's is active
+                times = {p.id: time_before[p.id] + time_after[p.id] for p in running if p.slot == q.slot}
+                if times[q.id]:
+                    out[q.id]["idle"] += idle * any_active[(q.slot,)] / (t1 - t0) * times[q.id] / sum(times.values())
             dynamic = e - idle
             shares = share_of_server(m, tick, trace, nslot)
             if shares == "idle":
@@ -406,6 +410,8 @@ def integrate(trace, readings=None, mistake=None, floors=None, fitted=None):
         o["energy"] = {m: j if m in covered[q.id] else None for m, j in o["energy"].items()}
         if not covered[q.id]:
             o["energy_j"] = o["prefill_j"] = o["decode_j"] = None
+        unknown = not covered[q.id] or any(floors[m] is None for m in covered[q.id])
+        o["gross_j"] = None if unknown else o["energy_j"] + o["idle"]
     if not idle_known:
         books["idle"] = None
     return {"queries": out, "books": books, "measured_by": measured_by, "floors": own_floors}

@@ -64,7 +64,7 @@ class Report:
         self.idle_w = {s["domain"]: s["idle_w"] for s in self.summary["sources"] if s["summed"]}
 
 
-def compare(report, oracle, keys=("energy_j", "prefill_j", "decode_j"), floor=FLOOR):
+def compare(report, oracle, keys=("energy_j", "gross_j", "prefill_j", "decode_j"), floor=FLOOR):
     """[(what, the program's, the oracle's)] that disagree, and how many figures were compared."""
     bad, count = [], 0
     slack = floor * abs(sum(oracle["measured_by"].values())) + 1e-9

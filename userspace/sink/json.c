@@ -102,6 +102,7 @@ static void energy(struct json_out *j, const struct sink *s, const struct result
 
 	sources(s, source, sizeof(source));
 	json_num(j, "energy_j", r->energy_j);
+	json_num(j, "gross_j", r->energy_j + r->idle_j);
 	json_num(j, "bound_j", r->bound_j);
 	bound_parts(j, r);
 	json_num(j, "queue_j", r->queue_j);

@@ -50,6 +50,7 @@ struct channel {
 	double      accuracy;  /* part of the reading by which it may be off, as its maker states; 0: states none */
 	uint32_t    period_us; /* how often the hardware refreshes it, as documented; 0: unknown, to be measured */
 	int         unit;      /* which package or GPU: physical_package_id, NVML index; -1 for the whole machine */
+	double      limit_w;   /* the cap on its power that is in force; 0: unknown */
 	double      idle_w;    /* what it reads with nothing running, if the source knows; negative: unknown */
 	int         estimated; /* 1: a model, not a meter */
 	int         made_when_read; /* 1: there is no refresh to catch; period_us is how often reading is worth while */

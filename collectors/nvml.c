@@ -140,6 +140,7 @@ static void gpu_open(struct collector *c, unsigned index)
 	struct channel *ch = &c->ch[c->nch];
 	struct gpu *g = &s->gpu[c->nch];
 	int code = s->nvml.handle(index, &g->dev);
+	unsigned limit_mw = 0;
 
 	if (code != NVML_OK) {
 		why_add(c->why, sizeof(c->why), "gpu%u: %s", index, nvml_words(code));
@@ -157,6 +158,8 @@ static void gpu_open(struct collector *c, unsigned index)
 		ch->device[0] = 0;
 	ch->device[sizeof(ch->device) - 1] = 0;
 	printable(ch->device);
+	if (s->nvml.limit && s->nvml.limit(g->dev, &limit_mw) == NVML_OK && !is_blank32(limit_mw))
+		ch->limit_w = limit_mw * 1e-3;
 	ch->domain = DOMAIN_GPU;
 	ch->reading = ways[g->way].reading;
 	ch->scale = 1000;

@@ -59,6 +59,7 @@ static const struct {
 	NVML_FUNCTION(name, "nvmlDeviceGetName"),
 	NVML_FUNCTION(energy, "nvmlDeviceGetTotalEnergyConsumption"),
 	NVML_FUNCTION(power, "nvmlDeviceGetPowerUsage"),
+	NVML_FUNCTION(limit, "nvmlDeviceGetEnforcedPowerLimit"),
 	NVML_FUNCTION(fields, "nvmlDeviceGetFieldValues"),
 	NVML_FUNCTION(processes_v3, "nvmlDeviceGetComputeRunningProcesses_v3"),
 	NVML_FUNCTION(processes_v2, "nvmlDeviceGetComputeRunningProcesses_v2"),

@@ -80,6 +80,7 @@ struct nvml {
 	int (*name)(nvml_device d, char *ret, unsigned size);
 	int (*energy)(nvml_device d, unsigned long long *ret_mj);
 	int (*power)(nvml_device d, unsigned *ret_mw);
+	int (*limit)(nvml_device d, unsigned *ret_mw);
 	int (*fields)(nvml_device d, int n, struct nvml_field *f);
 	int (*processes_v3)(nvml_device d, unsigned *n, void *p);
 	int (*processes_v2)(nvml_device d, unsigned *n, void *p);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include "userspace/gpus.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "userspace/util/clock.h"
@@ -8,17 +9,30 @@
 
 #define USERS_NS NS_PER_S /* how often the GPUs are asked who computes there */
 
+/* A board under another cap is another machine. */
+static void name_one(const struct channel *ch, char *buf, size_t size)
+{
+	if (ch->limit_w > 0)
+		snprintf(buf, size, "%s (cap %.0f W)", ch->device, ch->limit_w);
+	else
+		snprintf(buf, size, "%s", ch->device);
+}
+
 void gpus_name(const struct gpus *g, char *hardware, size_t size)
 {
+	char mine[CHANNEL_DEVICE + 32], other[CHANNEL_DEVICE + 32];
 	const struct meter *m = g->meters;
 	int i, k, n;
 
 	for (i = 0; i < g->nmeter; i++) {
-		for (k = n = 0; k < g->nmeter; k++)
-			if (m[k].ch.domain == DOMAIN_GPU && !strcmp(m[k].ch.device, m[i].ch.device))
+		name_one(&m[i].ch, mine, sizeof(mine));
+		for (k = n = 0; k < g->nmeter; k++) {
+			name_one(&m[k].ch, other, sizeof(other));
+			if (m[k].ch.domain == DOMAIN_GPU && !strcmp(other, mine))
 				n += k >= i ? 1 : -CHANNEL_MAX; /* named before */
+		}
 		if (m[i].ch.domain == DOMAIN_GPU && n > 0)
-			host_add(hardware, size, m[i].ch.device, n);
+			host_add(hardware, size, mine, n);
 	}
 }
 

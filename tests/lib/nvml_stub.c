@@ -19,6 +19,7 @@
  *	gpu 0 pid 1234 sm 60          a compute process, and its use of the SMs in per cent
  *	gpu 0 averages                it has the field of the mean power
  *	gpu 0 fail energy 3           what handle, energy, instant, power, processes or usage returns;
+ *	gpu 0 limit_mw 700000         the enforced power limit
  *	gpu 0 fail power blank        "blank" (or "zero"): success, with a value that is none
  *
  * With NVML_STUB_OLD it is the library of a driver that has neither energy nor fields nor process utilisation; with
@@ -46,6 +47,7 @@ enum { FAIL_BLANK = -1, FAIL_ZERO = -2 };
 struct stub_gpu {
 	char     name[64], energy_file[96], power_file[96];
 	uint64_t energy_mj;
+	unsigned limit_mw;
 	struct {
 		uint64_t ms, mw;
 	} step[STEPS];
@@ -106,6 +108,8 @@ static void parse_gpu(struct stub_gpu *g, const char *s)
 		snprintf(g->energy_file, sizeof(g->energy_file), "%s", s + 12);
 	} else if (!strncmp(s, "power_file ", 11)) {
 		snprintf(g->power_file, sizeof(g->power_file), "%s", s + 11);
+	} else if (sscanf(s, "limit_mw %llu", &a) == 1) {
+		g->limit_mw = (unsigned)a;
 	} else if (!strcmp(s, "averages")) {
 		g->averages = 1;
 	} else if (!strncmp(s, "name ", 5)) {
@@ -254,6 +258,19 @@ int nvmlDeviceGetPowerUsage(void *device, unsigned *mw)
 	*mw = g->fail[CALL_POWER] == FAIL_BLANK ? 0x7ffffff0u : (unsigned)power_mw(g, cfg.now_ms);
 	if (g->fail[CALL_POWER] == FAIL_ZERO)
 		*mw = 0;
+	return 0;
+}
+
+/* Not supported, where the file does not say. */
+int nvmlDeviceGetEnforcedPowerLimit(void *device, unsigned *mw)
+{
+	struct stub_gpu *g;
+
+	load("limit", (uintptr_t)device);
+	g = gpu_of(device);
+	if (!g || !g->limit_mw)
+		return g ? 3 : 2;
+	*mw = g->limit_mw;
 	return 0;
 }
 

@@ -128,7 +128,8 @@ static void no_gpu(void **state)
 }
 
 #define TWO "gpus 2\nrefresh_ms 100\n"                                                                                 \
-	    "gpu 0 name NVIDIA H200\ngpu 0 energy_mj 5000\ngpu 0 at 0 power 100000\ngpu 0 at 500 power 700000\n"       \
+	    "gpu 0 name NVIDIA H200\ngpu 0 limit_mw 700000\n"                                                         \
+	    "gpu 0 energy_mj 5000\ngpu 0 at 0 power 100000\ngpu 0 at 500 power 700000\n"                             \
 	    "gpu 1 name A\x1b[2Jtrick\xff\ngpu 1 energy_mj 9000\ngpu 1 at 0 power 50000\n"
 
 static void energy_of_all_gpus(void **state)
@@ -141,6 +142,8 @@ static void energy_of_all_gpus(void **state)
 	assert_string_equal(col->ch[1].name, "gpu1");
 	assert_string_equal(col->ch[0].device, "NVIDIA H200");
 	assert_string_equal(col->ch[1].device, "A?[2Jtrick?");
+	assert_true(col->ch[0].limit_w == 700);
+	assert_true(col->ch[1].limit_w == 0); /* not supported there */
 	assert_int_equal(col->ch[1].unit, 1);
 	assert_int_equal(col->ch[0].domain, DOMAIN_GPU);
 	assert_int_equal(col->ch[0].reading, READING_ENERGY);

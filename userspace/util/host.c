@@ -11,6 +11,29 @@
 
 #define SOCKETS_MAX 64
 
+/* "NVRM version: NVIDIA UNIX x86_64 Kernel Module  550.54.15  Tue ..." of the loaded driver. */
+static void add_driver(const char *procfs, char *hardware, size_t size)
+{
+	char path[512], line[256], version[32];
+	const char *p;
+	size_t at = strlen(hardware);
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/driver/nvidia/version", procfs);
+	f = fopen(path, "re");
+	p = f && fgets(line, sizeof(line), f) ? strpbrk(line, "0123456789") : NULL;
+	/* the first word with a point in it: "x86_64" has none */
+	for (; p; p = strpbrk(p + strcspn(p, " \t\n"), "0123456789")) {
+		if (p == line || p[-1] != ' ' || !memchr(p, '.', strcspn(p, " \t\n")))
+			continue;
+		str_clean(version, sizeof(version), p, strcspn(p, " \t\n"));
+		snprintf(hardware + at, size - at, ", NVIDIA driver %s", version);
+		break;
+	}
+	if (f)
+		fclose(f);
+}
+
 void host_describe(const char *procfs, char *hardware, size_t hsize, char *kernel, size_t ksize)
 {
 	char path[512], line[512], model[128] = "unknown CPU";
@@ -40,6 +63,7 @@ void host_describe(const char *procfs, char *hardware, size_t hsize, char *kerne
 		fclose(f);
 	snprintf(hardware, hsize, "%s, %d socket%s, %d thread%s", model, sockets ? sockets : 1, sockets > 1 ? "s" : "",
 		 threads, threads == 1 ? "" : "s");
+	add_driver(procfs, hardware, hsize);
 	uname(&u);
 	snprintf(kernel, ksize, "%s %s", u.release, u.machine);
 }

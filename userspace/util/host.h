@@ -6,7 +6,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* "Intel(R) Xeon(R) Processor @ 2.50GHz, 1 socket, 2 threads" from procfs/cpuinfo, and "6.18.44 x86_64". */
+/*
+ * "Intel(R) Xeon(R) Processor @ 2.50GHz, 1 socket, 2 threads, NVIDIA driver 550.54.15" from procfs/cpuinfo and
+ * procfs/driver/nvidia/version, if there is one; and "6.18.44 x86_64".
+ */
 void host_describe(const char *procfs, char *hardware, size_t hsize, char *kernel, size_t ksize);
 /* Adds ", 2 x NAME". */
 void host_add(char *hardware, size_t size, const char *name, int n);

@@ -33,7 +33,7 @@ ALL_CFLAGS  := -std=gnu11 -D_GNU_SOURCE -DIPW_VERSION='"$(VERSION)"' $(CODINGS) 
 	       -Wno-unused-parameter -Wmissing-prototypes -Wstrict-prototypes -Wshadow -Werror=implicit $(SANFLAGS) \
 	       $(CFLAGS)
 ALL_LDFLAGS := $(SANFLAGS) $(LDFLAGS)
-LIBS        := -lbpf -lelf $(CODING_LIBS) -lz -lcjson -lm -ldl
+LIBS        := -lbpf -lelf -lcurl $(CODING_LIBS) -lz -lcjson -lm -ldl
 
 BPF_SRC  := $(wildcard bpf/*.bpf.c)
 BPF_OBJ  := $(BPF_SRC:%.c=$(O)/%.o)
@@ -117,7 +117,7 @@ $(O)/fuzz/libipw.a: $(FUZZ_OBJ)
 $(O)/tests/fuzz/%: tests/fuzz/%.c $(O)/fuzz/libipw.a
 	@mkdir -p $(@D)
 	$(call say,FUZZ,$<)$(CLANG) $(FUZZ_FLAGS) -MF $@.d -fsanitize=fuzzer,address,undefined -o $@ $< \
-		$(O)/fuzz/libipw.a $(CODING_LIBS) -lz -lcjson -lm -ldl
+		$(O)/fuzz/libipw.a $(CODING_LIBS) -lcurl -lz -lcjson -lm -ldl
 
 fuzz: $(FUZZ_BIN)
 

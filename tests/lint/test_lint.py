@@ -16,7 +16,7 @@ WIDTH = 120    # of a line
 # Without a licence line.
 BARE = ("LICENSE", "VERSION", ".gitignore", ".editorconfig", ".clang-format")
 DATA = ("tests/sysfs/", "tests/golden/", "tests/fuzz/corpus/", "tests/split/cases/", "tests/wire/",
-        "tests/rig/scenarios/", "tests/ipw/example.jsonl")
+        "tests/rig/scenarios/", "tests/ipw/")
 
 # The stages, each of which knows those on its left only.
 ORDER = ["userspace/conn.h", "userspace/http.h", "userspace/wire/wire.h", "userspace/query.h", "userspace/attrib.h",

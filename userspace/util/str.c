@@ -40,6 +40,13 @@ static int is_plain(uint32_t c)
 	return c != 0x200e && c != 0x200f && c != 0x2028 && c != 0x2029;
 }
 
+size_t str_utf8_len(const char *src, size_t len)
+{
+	uint32_t c;
+
+	return len ? utf8_len((const unsigned char *)src, len, &c) : 0;
+}
+
 void str_clean(char *dst, size_t size, const char *src, size_t len)
 {
 	size_t in = 0, out = 0, l;

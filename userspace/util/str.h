@@ -11,6 +11,9 @@
  */
 void str_clean(char *dst, size_t size, const char *src, size_t len);
 
+/* Bytes of the well-formed UTF-8 sequence at src[0 .. len); 0: there is none. */
+size_t str_utf8_len(const char *src, size_t len);
+
 /* Case does not matter; b is a C string. */
 int str_ieq(const char *a, size_t alen, const char *b);
 /* b occurs in a, case does not matter. */

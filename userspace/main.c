@@ -14,6 +14,8 @@ static const struct {
 	{ "script", cmd_script },
 	{ "list", cmd_list },
 	{ "check", cmd_check },
+	{ "bench", cmd_bench },
+	{ "grade", cmd_grade },
 	{ "score", cmd_score },
 	{ "compare", cmd_compare },
 	{ "cover", cmd_cover },

@@ -50,7 +50,7 @@ static const struct {
 	const char *usage;
 } usages[] = {
 	{ CMD_TRACE, "ipw-trace [options] -p PID[,PID...]\n   or: ipw-trace [options] -- COMMAND [ARG...]\n"
-		     "   or: ipw-trace record|report|script|list|check [options]\n"
+		     "   or: ipw-trace record|report|script|list|check|bench|grade [options]\n"
 		     "   or: ipw-trace score|compare|cover|route|fit [options] FILE..." },
 	{ CMD_RECORD, "ipw-trace record [options] -p PID[,PID...] | -- COMMAND [ARG...]" },
 	{ CMD_REPORT, "ipw-trace report [options]" },

@@ -50,7 +50,8 @@ def usage():
         p = run(*args)
         check(p.returncode == 129 and said in p.stderr and not p.stdout, "usage error: %s" % " ".join(args)[:60],
               (p.returncode, p.stdout, p.stderr))
-    for args in (["--help"], ["-h"], ["record", "--help"], ["report", "-h"], ["list", "-h"], ["check", "-h"],
+    for args in (["--help"], ["-h"], ["bench", "-h"], ["grade", "-h"], ["record", "--help"],
+                 ["report", "-h"], ["list", "-h"], ["check", "-h"],
                  ["script", "-h"]):
         p = run(*args)
         check(p.returncode == 0 and p.stdout.startswith("usage: ipw-trace") and not p.stderr, " ".join(args), p)
@@ -62,7 +63,7 @@ def manual():
     """Every option is in the man page, and no other."""
     with open(os.path.join(ROOT, "userspace/man/ipw-trace.8")) as f:
         page = f.read().replace("\\-", "-")
-    for command in ([], ["record"], ["report"], ["script"], ["list"], ["check"]):
+    for command in ([], ["record"], ["report"], ["script"], ["list"], ["check"], ["bench"], ["grade"]):
         for line in run(*command, "--help").stdout.splitlines():
             words = line.split()
             if words and words[0].startswith("-"):

@@ -1,0 +1,305 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Queries go out, answers come in, and rows are written. */
+#include "userspace/ipw/bench_internal.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/signalfd.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+#include "userspace/ipw/grade.h"
+#include "userspace/util/args.h"
+#include "userspace/util/clock.h"
+
+#define TICK_NS   (200 * NS_PER_MS)
+#define LATE_NS   (20 * NS_PER_MS) /* behind its time, an arrival counts as late */
+#define WAIT_NS   (120 * NS_PER_S) /* for what the tracer says of a query: twice what it may take to settle */
+
+/* --- rows --------------------------------------------------------------------------------------------------------- */
+
+static double joules(const cJSON *traced)
+{
+	const cJSON *e = cJSON_GetObjectItemCaseSensitive(traced, "energy_j");
+
+	return cJSON_IsNumber(e) ? e->valuedouble : 0;
+}
+
+static void count(struct bench *b, const struct flight *f, const cJSON *traced)
+{
+	const cJSON *e = cJSON_GetObjectItemCaseSensitive(traced, "energy_j");
+	const struct reply *r = &f->reply;
+	uint64_t made = r->completion >= 0 ? (uint64_t)r->completion : r->parts;
+	struct tally *s = &b->sum;
+
+	s->rows++;
+	s->right += f->verdict == VERDICT_RIGHT;
+	s->unreadable += f->verdict == VERDICT_UNREADABLE;
+	s->failed += f->verdict == VERDICT_FAILED;
+	s->unknown += f->verdict == VERDICT_UNKNOWN;
+	s->untraced += b->traces && !traced;
+	s->prompt += r->prompt > 0 ? (uint64_t)r->prompt : 0;
+	s->completion += made;
+	if (cJSON_IsNumber(e)) {
+		s->energy_j += e->valuedouble;
+		s->joule_tokens += made;
+		cJSON_ArrayForEach(e, cJSON_GetObjectItemCaseSensitive(traced, "flags"))
+			s->estimated |= cJSON_IsString(e) && !strcmp(e->valuestring, "estimated");
+	}
+}
+
+static void write_row(struct bench *b, struct flight *f, const cJSON *traced)
+{
+	struct bench_row row = {
+		.run = &b->run, .it = f->it, .repetition = f->repetition, .request_id = f->request_id,
+		.reply = &f->reply, .verdict = f->verdict, .concurrency = f->busy_ns, .traced = traced,
+		.untraced = b->traces && !traced,
+	};
+	int err;
+
+	if (!f->it || f->reply.end == REPLY_CANCELLED || f->reply.end == REPLY_REFUSED) {
+		b->sum.warmup_j += joules(traced);
+		return;
+	}
+	count(b, f, traced);
+	err = b->err ? 0 : bench_out_row(&b->out, &row);
+	if (err) {
+		b->err = err;
+		b->stop = 2;
+	}
+}
+
+static void flight_free(struct flight *f)
+{
+	reply_release(&f->reply);
+	free(f);
+}
+
+void bench_settle(struct bench *b, int all)
+{
+	struct flight **at = &b->wait, *f;
+	uint64_t now = clock_mono_ns();
+	cJSON *row;
+
+	while ((f = *at)) {
+		row = b->traces ? trace_take(&b->trace, f->request_id, f->reply.local) : NULL;
+		if (!row && !all && b->trace.pid && now < f->reply.end_ns + WAIT_NS) {
+			at = &f->next;
+			continue;
+		}
+		write_row(b, f, row);
+		cJSON_Delete(row);
+		*at = f->next;
+		b->nwait--;
+		flight_free(f);
+	}
+	b->wait_end = at;
+}
+
+/* --- in and out --------------------------------------------------------------------------------------------------- */
+
+/* Keeps the integral of how many run. */
+static void busy(struct bench *b, uint64_t now)
+{
+	if (b->busy_at)
+		b->busy_ns += (double)(now - b->busy_at) * client_running(b->client);
+	b->busy_at = now;
+}
+
+void bench_done(void *ctx, void *user, struct reply *r)
+{
+	struct bench *b = ctx;
+	struct flight *f = user;
+	double ns = (double)(r->end_ns - r->start_ns);
+
+	/* The client has taken it off its count already. */
+	b->busy_ns += b->busy_at ? (double)(r->end_ns - b->busy_at) * (client_running(b->client) + 1) : 0;
+	b->busy_at = r->end_ns;
+	f->busy_ns = ns > 0 ? (b->busy_ns - f->busy_ns) / ns : 1;
+	f->reply = *r;
+	r->text = r->line = NULL; /* ours now */
+	f->verdict = r->end != REPLY_COMPLETE || !f->reply.text ? VERDICT_FAILED : !f->it ? VERDICT_UNKNOWN :
+		     grade_text(f->it, f->reply.text);
+	if (b->out.answers < 0 && f->reply.text)
+		f->reply.text[0] = 0; /* nobody wants to keep it */
+	if (r->end == REPLY_REFUSED && !b->stop) {
+		b->stop = 1;
+		snprintf(b->why, sizeof(b->why), "the server does not answer: %s", r->why);
+	}
+	f->next = NULL;
+	*b->wait_end = f;
+	b->wait_end = &f->next;
+	b->nwait++;
+	if (!b->traces)
+		bench_settle(b, 0);
+}
+
+static char *body_of(struct bench *b, const struct item *it, int repetition)
+{
+	char *ret;
+	size_t n = strlen(b->run.request);
+	uint64_t seed = (b->o->seed + (uint64_t)repetition) & 0x7fffffff;
+	int got;
+
+	/* request is an object: what is said of all queries, without its last bracket. */
+	if (it)
+		got = asprintf(&ret, "%.*s,\"seed\":%llu,\"messages\":%s}", (int)n - 1, b->run.request,
+			       (unsigned long long)seed, it->messages);
+	else
+		got = asprintf(&ret, "%.*s,\"messages\":[{\"role\":\"user\",\"content\":\"Warming up, %llu: count to "
+			       "ten.\"}]}", (int)n - 1, b->run.request, (unsigned long long)b->seq);
+	return got < 0 ? NULL : ret;
+}
+
+static int send_one(struct bench *b, const struct item *it, int repetition)
+{
+	struct flight *f = calloc(1, sizeof(*f));
+	char *body = f ? body_of(b, it, repetition) : NULL;
+	int err = body ? 0 : -ENOMEM;
+
+	if (!err) {
+		f->it = it;
+		f->repetition = repetition;
+		snprintf(f->request_id, sizeof(f->request_id), "%s%llu", b->ours, (unsigned long long)b->seq++);
+		busy(b, clock_mono_ns());
+		f->busy_ns = b->busy_ns;
+		err = client_post(b->client, body, f->request_id, f);
+	}
+	free(body);
+	if (err)
+		free(f);
+	return err;
+}
+
+static int send_next(struct bench *b)
+{
+	size_t place;
+
+	if (b->warm) {
+		b->warm--;
+		b->sum.warmups++;
+		return send_one(b, NULL, 0);
+	}
+	while (b->out.done[b->at])
+		b->at++;
+	place = b->at++;
+	b->left--;
+	if (!b->start_ns) {
+		b->start_ns = clock_mono_ns();
+		b->next_ns = b->start_ns;
+	}
+	return send_one(b, &b->d.item[b->plan.item[place]], (int)(place / b->plan.n));
+}
+
+/* How many may be sent now. */
+static int may_send(struct bench *b, uint64_t now)
+{
+	int room = (b->o->concurrency ? b->o->concurrency : BENCH_MOST) - client_running(b->client);
+
+	if (b->stop || !b->left || room <= 0)
+		return 0;
+	if (b->warm)
+		return room < b->warm ? room : b->warm;
+	if (!b->start_ns && client_running(b->client))
+		return 0; /* those that warm up are to be over */
+	if (b->o->rate > 0)
+		return !b->start_ns || now >= b->next_ns;
+	return (size_t)room < b->left ? room : (int)b->left;
+}
+
+static void send_all(struct bench *b)
+{
+	int n, rated;
+
+	while ((n = may_send(b, clock_mono_ns())) > 0)
+		for (; n > 0 && !b->err; n--) {
+			rated = !b->warm && b->o->rate > 0;
+			b->err = send_next(b);
+			b->stop |= b->err ? 2 : 0;
+			if (!rated)
+				continue;
+			b->sum.late += clock_mono_ns() > b->next_ns + LATE_NS;
+			b->next_ns += (uint64_t)(plan_gap_s(&b->random, b->o->rate) * 1e9);
+		}
+}
+
+/* --- the loop ----------------------------------------------------------------------------------------------------- */
+
+static void on_signal(struct bench *b)
+{
+	struct signalfd_siginfo si;
+
+	while (read(b->sigfd, &si, sizeof(si)) == sizeof(si)) {
+		b->stop = 2;
+		snprintf(b->why, sizeof(b->why), "stopped by a signal");
+	}
+}
+
+/* To the next arrival, or the next look at everything. */
+static void set_timer(struct bench *b)
+{
+	uint64_t now = clock_mono_ns(), to = now + TICK_NS;
+	struct itimerspec t = { 0 };
+
+	if (b->o->rate > 0 && b->start_ns && b->left && b->next_ns < to)
+		to = b->next_ns > now ? b->next_ns : now + 1;
+	t.it_value.tv_sec = (time_t)(to / NS_PER_S);
+	t.it_value.tv_nsec = (long)(to % NS_PER_S);
+	(void)timerfd_settime(b->timerfd, TFD_TIMER_ABSTIME, &t, NULL);
+}
+
+static void watch(struct bench *b, int fd)
+{
+	struct epoll_event ev = { .events = EPOLLIN, .data.fd = fd };
+
+	(void)epoll_ctl(b->epfd, EPOLL_CTL_ADD, fd, &ev);
+}
+
+static void on_trace(struct bench *b)
+{
+	if (!trace_read(&b->trace)) {
+		bench_progress_clear(b);
+		say("the tracer has ended: joules are not known from here on");
+	}
+	bench_settle(b, 0);
+}
+
+void bench_loop(struct bench *b)
+{
+	struct epoll_event ev[8];
+	uint64_t ticks, shown = 0, now;
+	int n, i;
+
+	watch(b, b->sigfd);
+	watch(b, b->timerfd);
+	watch(b, client_fd(b->client));
+	if (b->trace.pid) {
+		watch(b, b->trace.out.fd);
+		watch(b, b->trace.err.fd);
+	}
+	while ((b->left && !b->stop) || client_running(b->client)) {
+		send_all(b);
+		if (b->stop == 2)
+			client_cancel(b->client);
+		set_timer(b);
+		n = epoll_wait(b->epfd, ev, 8, -1);
+		for (i = 0; i < n; i++) {
+			if (ev[i].data.fd == b->sigfd)
+				on_signal(b);
+			else if (ev[i].data.fd == client_fd(b->client))
+				client_work(b->client);
+			else if (ev[i].data.fd == b->timerfd)
+				(void)!read(b->timerfd, &ticks, sizeof(ticks));
+			else if (b->trace.pid)
+				on_trace(b);
+		}
+		now = clock_mono_ns();
+		if (now - shown > TICK_NS)
+			bench_progress(b, shown = now);
+	}
+	b->end_ns = clock_mono_ns();
+}

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "userspace/cmd.h"
+#include "userspace/gpus.h"
 #include "userspace/ipw/bench.h"
 #include "userspace/util/args.h"
 
@@ -176,7 +177,8 @@ int cmd_bench(int argc, char **argv)
 {
 	static const char usage[] = "ipw-trace bench -d FORM:PATH --url URL -o FILE [options]";
 	struct args a = { table, sizeof(table) / sizeof(*table), 1, usage };
-	struct bench_opts o = { .repetitions = 1, .seed = 1, .max_tokens = 2048, .timeout_s = 600 };
+	struct bench_opts o = { .describe = gpus_this_machine, .repetitions = 1,
+			        .seed = 1, .max_tokens = 2048, .timeout_s = 600 };
 	int ret = args_parse(&a, argc, argv, take, &o);
 
 	if (ret)

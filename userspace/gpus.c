@@ -36,6 +36,25 @@ void gpus_name(const struct gpus *g, char *hardware, size_t size)
 	}
 }
 
+void gpus_this_machine(char *hardware, size_t size)
+{
+	struct meter_opts opts = { "/sys", "/proc", -1, -1 };
+	struct gpus g = { 0 };
+	struct sampler *s = NULL;
+	const char *bad;
+	char kernel[128];
+	size_t n;
+
+	host_describe(opts.procfs, hardware, size, kernel, sizeof(kernel));
+	if (!sampler_new(&opts, NULL, &s, &bad)) {
+		g.nmeter = sampler_meters(s, &g.meters);
+		gpus_name(&g, hardware, size);
+	}
+	sampler_free(s);
+	n = strlen(hardware);
+	snprintf(hardware + n, size - n, ", Linux %s", kernel);
+}
+
 /*
  * By utilisation where several share it. Where the driver does not say who computes there, or not how much of a shared
  * GPU each one takes, it is not known.

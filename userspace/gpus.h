@@ -14,6 +14,9 @@ struct gpus {
 	uint64_t            asked_ns;
 };
 
+/* What this machine is: CPUs, GPUs by what the meters say of them, kernel. */
+void gpus_this_machine(char *hardware, size_t size);
+
 /* Adds the GPUs to the name of the machine, alike ones once. */
 void gpus_name(const struct gpus *g, char *hardware, size_t size);
 /* Once a second: tells the pipeline whose work is on each GPU. */

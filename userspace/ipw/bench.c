@@ -12,11 +12,8 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
-#include "collectors/sampler.h"
-#include "userspace/gpus.h"
 #include "userspace/util/args.h"
 #include "userspace/util/clock.h"
-#include "userspace/util/host.h"
 
 #define BASELINE_US 1600000 /* without a query, before the first: an idle floor is a second's mean */
 #define LAST_US     300000  /* behind the last one, for the meter to go past it */
@@ -88,27 +85,15 @@ static int make_request(struct bench *b)
 
 static void describe(struct bench *b, const char *host, int local)
 {
-	char *to = b->run.hardware, kernel[128];
-	size_t size = sizeof(b->run.hardware), n;
-	struct meter_opts opts = { "/sys", "/proc", -1, -1 };
-	struct sampler *s = NULL;
-	struct gpus g = { 0 };
-	const char *bad;
+	char *to = b->run.hardware;
+	size_t size = sizeof(b->run.hardware);
 
-	if (b->o->hardware || !local) {
-		snprintf(to, size, "%s%s", b->o->hardware ? b->o->hardware : "unknown machine at ",
-			 b->o->hardware ? "" : host);
-		return;
-	}
-	host_describe("/proc", to, size, kernel, sizeof(kernel));
-	if (!sampler_new(&opts, NULL, &s, &bad)) {
-		g.sampler = s;
-		g.nmeter = sampler_meters(s, &g.meters);
-		gpus_name(&g, to, size);
-	}
-	sampler_free(s);
-	n = strlen(to);
-	snprintf(to + n, size - n, ", Linux %s", kernel);
+	if (b->o->hardware)
+		snprintf(to, size, "%s", b->o->hardware);
+	else if (local)
+		b->o->describe(to, size);
+	else
+		snprintf(to, size, "unknown machine at %s", host);
 }
 
 /* --- parts -------------------------------------------------------------------------------------------------------- */

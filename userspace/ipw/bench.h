@@ -20,6 +20,7 @@
 
 struct bench_opts {
 	const char *dataset, *url, *model, *hardware;
+	void      (*describe)(char *to, size_t size); /* this machine, where `hardware` is not given */
 	const char *out, *answers;
 	const char *key_env;      /* the environment's variable that has the API key */
 	const char *pid, *record; /* of the tracer; NULL: found by the URL's port; none is kept */

@@ -35,13 +35,12 @@ int BPF_PROG(sched_switch, bool preempt, struct task_struct *prev, struct task_s
 	if (next->pid)
 		t = target_of(next->tgid);
 	/* From one process that is not traced to another nothing changes: their time is summed as one. */
-	if (c->busy && !c->slot && prev->pid && next->pid && !t)
+	if (c->busy && !c->slot && next->pid && !t)
 		return 0;
 	now = bpf_ktime_get_ns();
 	c->begin++;
 	barrier();
-	/* No tracepoint speaks on a CPU that goes offline: from the last switch there until it is back, it was idle. */
-	if (c->busy && c->last_ns && prev->pid)
+	if (c->busy && c->last_ns)
 		charge(c, now - c->last_ns, prev->tgid);
 	c->last_ns = now;
 	c->busy = next->pid != 0;

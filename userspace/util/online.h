@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * Which CPUs are online now: /sys/devices/system/cpu/online, "0-3,8\n" (Documentation/admin-guide/cputopology.rst). The
- * kernel's tracepoints are silent on a CPU from when it goes offline, also about what stops to run there.
+ * kernel's tracepoints are silent on a CPU from when it goes offline, also about what stops to run there. (When it is
+ * back, BPF takes the time between for that task's: one tick has too many others in it.)
  */
 #ifndef IPW_UTIL_ONLINE_H
 #define IPW_UTIL_ONLINE_H

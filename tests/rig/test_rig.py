@@ -3,7 +3,8 @@
 """The tracer in a guest whose joules are known (tests/rig/README.md): runs the scenarios, and compares its books with
 the module's ledger.
 
-Usage: test_rig.py [--all] [-v] [SCENARIO...]
+Usage: test_rig.py [--all] [-v] [--seed=S] [SCENARIO...]
+--seed is for scenarios with an engine: its machine and load, drawn anew where there is none.
 IPW_RIG_OUT is a folder to leave what came out in: NAME/ of each scenario.
 """
 import bisect
@@ -175,10 +176,11 @@ def read_scenario(name):
     return dict(read_scenario(s.pop("like")), **s) if "like" in s else dict(DEFAULTS, **s)
 
 
-def scenario(name):
+def scenario(name, seed):
     s = read_scenario(name)
     s["module"] = {"history_ms": HISTORY_MS, **s["module"]}
     if "engine" in s:
+        s["engine"].update(seed)
         s["plan"], idle_w = queries.plan(s)
         s["base_mw"] = {GPU_ZONE: round(1000 * idle_w), "dram-0": 0}
         s["tracer"] = s["tracer"] + ["--idle", "gpu=%g" % idle_w]
@@ -220,7 +222,8 @@ def main():
     everything, verbose = "--all" in sys.argv, "-v" in sys.argv
     names = [a for a in sys.argv[1:] if not a.startswith("-")]
     named = names or sorted(f[:-5] for f in os.listdir(HERE + "/scenarios") if f.endswith(".json"))
-    all_of = {n: scenario(n) for n in named}
+    seed = {"seed": a.split("=", 1)[1] for a in sys.argv[1:] if a.startswith("--seed=")}
+    all_of = {n: scenario(n, seed) for n in named}
     guests = {}
     for n, s in all_of.items():
         for kernel in s["kernels"]:

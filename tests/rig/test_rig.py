@@ -62,6 +62,12 @@ class Truth:
         out["others"] = sum(out["load " + n] for n in self.loads if n not in ("server", "idle"))
         return out
 
+    def floor(self, zone, spans):
+        """The lowest mean power of a zone over a second that lies in one of the spans."""
+        col, ns = 1 + ZONES.index(zone), 10 ** 9
+        starts = (t for a, b in spans for t in self.times if a <= t <= b - ns)
+        return min((self.at(t + ns)[col] - self.at(t)[col]) / 1e12 for t in starts)
+
 
 def parse_ledger(text):
     rows = [line.split() for line in text.splitlines()]
@@ -103,11 +109,9 @@ def books(summary):
     return out
 
 
-def truth_of(s, run, folder, summary):
+def truth_of(s, truth, run, folder, summary):
     """What the ledger has for the time between each meter's first reading and its last. When those were the recording
     says: a reading is late by however long the host kept the guest waiting, and then so is the truth."""
-    with open(folder + "/history", "rb") as f:
-        truth = Truth(f.read(), parse_ledger(run["raw"][-1]["after"])["load"])
     with open(folder + "/recording", "rb") as f:
         meters = {m.name: m for m in integrate.Trace(f.read()).meters.values()}
     lag = int(s["lag_s"] * 1e9)
@@ -129,7 +133,9 @@ def judge(name, s, folder, verbose):
     with open(folder + "/run.json") as f:
         run = json.load(f)
     rows, summary = parse_out(folder)
-    true, ours = truth_of(s, run, folder, summary), books(summary)
+    with open(folder + "/history", "rb") as f:
+        truth = Truth(f.read(), parse_ledger(run["raw"][-1]["after"])["load"])
+    true, ours = truth_of(s, truth, run, folder, summary), books(summary)
     if verbose:
         for k in sorted(ours):
             print("#   %-10s %12.6f J, true %12.6f, %+.4f %%" % (k, ours[k], true[k], 100 * (ours[k] / true[k] - 1)
@@ -143,9 +149,13 @@ def judge(name, s, folder, verbose):
               "%s: %s is the ledger's, to %g %%%s" % (name, what, part * 100, " and a gap" if lost else ""),
               "%.6f J, should be %.6f (%+.4f %%)" % (ours[what], want, 100 * (ours[what] / want - 1)))
     if summary["idle_source"] == "auto":
-        # The tracer runs in the quietest second too.
-        check(0.99 * true["idle"] <= ours["idle"] <= true["idle"] + true["others"],
-              "%s: the floor is what nobody takes, and the tracer at most" % name, (ours["idle"], true))
+        # What the tracer itself takes in that second is in it.
+        begin, end = window(summary, run)
+        first, last = min(r["start_ns"] for r in rows), max(r["start_ns"] + r["duration_ms"] * 1e6 for r in rows)
+        for x in summary["sources"]:
+            low = truth.floor(x["domain"], ((begin, first), (last, end)))
+            check(abs(x["idle_w"] / low - 1) <= 0.01, "%s: the floor of %s is its quietest second's, to 1 %%" %
+                  (name, x["domain"]), "%.4f W, should be %.4f" % (x["idle_w"], low))
     for what, why in s["known"].items():
         skip("%s: %s is the ledger's" % (name, what), "%s: %+.1f %%" % (why, 100 * (ours[what] / true[what] - 1)))
     if not s["lost_s"]:

@@ -3,6 +3,7 @@
 """The whole tracer with meters whose joules are known: a powercap tree that counts up by the clock, and a
 libnvidia-ml.so.1 that does. The binary and its interfaces are the real ones; the meters are what no machine here
 has."""
+import datetime
 import json
 import os
 import shutil
@@ -175,6 +176,42 @@ def gpus():
         other.wait()
 
 
+def lost_gpu():
+    """One of 16 GPUs falls off the bus: what it had measured stays, its gap is said, and the 15 others go on."""
+    with tempdir() as d:
+        shutil.copy(STUB, d + "/libnvidia-ml.so.1")
+        server, port = busy_server(d)
+        lines = ["gpus 16", "refresh_ms 20", "t0_ns %d" % time.monotonic_ns()]
+        lines += ["gpu %d at 0 power 100000" % g for g in range(16)] + ["gpu 3 pid %d sm 60" % server.pid]
+
+        def now(*more):
+            with open(d + "/new", "w") as f:
+                f.write("\n".join(lines + list(more)) + "\n")
+            os.rename(d + "/new", d + "/gpus")
+
+        now()
+        with tracer("-p", server.pid, "--json", "--meter", "nvml", "--idle", "none",
+                    env={"LD_LIBRARY_PATH": d, "IPW_NVML_STUB": d + "/gpus"}) as t:
+            time.sleep(0.1)     # the tick in which the meters were first read is not covered
+            ask(port)
+            time.sleep(0.5)
+            lost_at = datetime.datetime.now(datetime.timezone.utc)
+            now(*("gpu 3 fail %s 15" % call for call in ("handle", "energy", "instant", "power", "processes", "usage")))
+            time.sleep(1)
+            ask(port)
+            t.stop()
+        server.kill()
+        s = t.summary
+        before = (lost_at - datetime.datetime.fromisoformat(s["start_time"].replace("Z", "+00:00"))).total_seconds()
+        by = {x["domain"]: x["measured_j"] for x in s["sources"]}
+        check(len(by) == 16 and all(near(j, 100 * s["duration_s"], LATE) for n, j in by.items() if n != "gpu3"),
+              "a GPU is lost: the 15 others are measured", by)
+        check(near(by["gpu3"], 100 * before, LATE), "what it measured before is counted", (by, before))
+        check("meter_gap" in s["flags"] and balanced(s), "that it is gone is said, and the books add up", s)
+        check(len(t.rows) == 2 and "meter_gap" in t.rows[1]["flags"] and "meter_gap" not in t.rows[0]["flags"],
+              "and of which query", t.rows)
+
+
 def model():
     """--power-model: its watts are what is measured, and every output says that it is an estimate."""
     with tempdir() as d:
@@ -288,6 +325,6 @@ def disk_full():
             subprocess.run(["umount", d + "/small"], check=True)
 
 
-for f in (powercap, platform, gpus, model, vanishing, broken_driver, listed, bad, disk_full):
+for f in (powercap, platform, gpus, lost_gpu, model, vanishing, broken_driver, listed, bad, disk_full):
     f()
 done()

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /* ipw-trace list: energy sources, probes, dialects and sinks; what is on here, and why the rest is not. */
 #include <errno.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -10,6 +11,7 @@
 #include "userspace/opts.h"
 #include "userspace/sink/sink.h"
 #include "userspace/util/fmt.h"
+#include "userspace/util/json_out.h"
 
 #define MEASURE_NS 250000000ull /* for the refresh of the meters */
 #define COMPARE_NS 500000000ull
@@ -88,14 +90,119 @@ static void list_probes(const struct probe_status *st, const char *why)
 		       st && st[i].why[0] ? st[i].why : why);
 }
 
+static void list_wire(void)
+{
+	int i;
+
+	printf("\ndialects:\n");
+	for (i = 0; dialects[i]; i++)
+		printf("  %-22s %s\n", dialects[i]->name, dialects[i]->doc);
+	printf("  of bodies as they are, or in %s\n", inflate_codings());
+	printf("\nsinks:\n");
+	for (i = 0; sinks[i]; i++)
+		printf("  %-22s %s\n", sinks[i]->name, sinks[i]->doc);
+}
+
+/* The beginning that all lines of --json have. */
+static void row(struct json_out *j, const char *type, const char *name, const char *doc)
+{
+	json_open(j, NULL, '{');
+	json_str(j, "type", type);
+	json_int(j, "schema", JSON_SCHEMA);
+	json_str(j, "name", name);
+	if (doc)
+		json_str(j, "doc", doc);
+}
+
+static void end_row(struct json_out *j)
+{
+	json_close(j, '}');
+	json_line(j);
+}
+
+static double positive(double val)
+{
+	return val > 0 ? val : NAN;
+}
+
+static void json_meter(struct json_out *j, const struct meter *m)
+{
+	int counter = m->ch.reading == READING_ENERGY, sure = !counter && m->ch.averaged_us >= 0;
+
+	row(j, "meter", m->ch.name, NULL);
+	json_str(j, "source", m->source);
+	json_str(j, "device", m->ch.device);
+	json_str(j, "kind", counter ? "counter" : "gauge");
+	json_num(j, "averaged_ms", sure ? m->ch.averaged_us / 1e3 : NAN);
+	json_num(j, "resolution_j", counter ? positive(m->resolution * 1e-6) : NAN);
+	json_num(j, "resolution_w", counter ? NAN : positive(m->resolution * 1e-6));
+	json_num(j, "wrap_j", counter ? positive(m->ch.wrap * m->ch.scale * 1e-6) : NAN);
+	json_num(j, "accuracy", positive(m->ch.accuracy));
+	json_num(j, "refresh_ms", positive(m->period_us / 1e3));
+	json_num(j, "read_us", (double)m->read_ns / 1e3);
+	json_num(j, "limit_w", positive(m->ch.limit_w));
+	json_raw(j, "estimated", m->ch.estimated ? "true" : "false");
+	json_raw(j, "summed", m->parent == CHANNEL_NONE ? "true" : "false");
+	end_row(j);
+}
+
+static void json_sources(struct json_out *j, struct sampler *s)
+{
+	struct comparison cmp[CHANNEL_MAX], *c;
+	const struct source_status *st;
+	const struct meter *m;
+	int n = sampler_status(s, &st), nm = sampler_meters(s, &m), i;
+
+	for (i = 0; i < n; i++) {
+		row(j, "source", st[i].name, st[i].doc);
+		json_str(j, "state", !st[i].err && st[i].used ? "on" : "off");
+		json_str(j, "why", st[i].why);
+		end_row(j);
+	}
+	for (i = 0; i < nm; i++)
+		json_meter(j, &m[i]);
+	n = sampler_compare(s, COMPARE_NS, cmp, CHANNEL_MAX);
+	for (c = cmp; c < cmp + n; c++) {
+		row(j, "comparison", m[c->meter].ch.name, NULL);
+		json_str(j, "source", m[c->meter].source);
+		json_str(j, "other", c->source);
+		json_num(j, "mean_w", c->ours_w);
+		json_num(j, "other_mean_w", c->theirs_w);
+		json_num(j, "apart", c->apart);
+		json_num(j, "explained", c->allowed);
+		end_row(j);
+	}
+}
+
+static void json_rest(struct json_out *j, const struct probe_status *st, const char *why)
+{
+	int i;
+
+	for (i = 0; probes[i].program; i++) {
+		row(j, "probe", probes[i].tracepoint, probes[i].doc);
+		json_str(j, "state", st ? probe_state_name(st[i].state) : "off");
+		json_str(j, "why", st && st[i].why[0] ? st[i].why : why);
+		end_row(j);
+	}
+	for (i = 0; dialects[i]; i++) {
+		row(j, "dialect", dialects[i]->name, dialects[i]->doc);
+		end_row(j);
+	}
+	for (i = 0; sinks[i]; i++) {
+		row(j, "sink", sinks[i]->name, sinks[i]->doc);
+		end_row(j);
+	}
+}
+
 int cmd_list(int argc, char **argv)
 {
+	struct json_out j = { stdout, 0 };
 	struct sampler *s = NULL;
 	struct live *l = NULL;
 	char why[640] = "";
 	const char *bad;
 	struct opts o;
-	int i, err = opts_parse(&o, CMD_LIST, argc, argv);
+	int err = opts_parse(&o, CMD_LIST, argc, argv);
 
 	if (err)
 		return err == 1 ? 0 : err;
@@ -106,17 +213,17 @@ int cmd_list(int argc, char **argv)
 	}
 	if (!err)
 		sampler_measure(s, MEASURE_NS);
-	if (s)
+	if (s && o.json)
+		json_sources(&j, s);
+	else if (s)
 		list_sources(s, o.verbose);
 	(void)live_new(NET_AUTO, LIVE_RING_BYTES, &l, why, sizeof(why));
-	list_probes(l ? live_probes(l) : NULL, why);
-	printf("\ndialects:\n");
-	for (i = 0; dialects[i]; i++)
-		printf("  %-22s %s\n", dialects[i]->name, dialects[i]->doc);
-	printf("  of bodies as they are, or in %s\n", inflate_codings());
-	printf("\nsinks:\n");
-	for (i = 0; sinks[i]; i++)
-		printf("  %-22s %s\n", sinks[i]->name, sinks[i]->doc);
+	if (o.json) {
+		json_rest(&j, l ? live_probes(l) : NULL, why);
+	} else {
+		list_probes(l ? live_probes(l) : NULL, why);
+		list_wire();
+	}
 	live_free(l);
 	sampler_free(s);
 	return 0;

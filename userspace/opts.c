@@ -27,7 +27,7 @@ static const struct arg table[] = {
 	{ 'o', "output", "FILE", "write a recording (record: ipw.data if not given)",
 	  CMD_TRACE | CMD_RECORD },
 	{ 'i', "input", "FILE", "read this recording (ipw.data if not given)", CMD_REPORT | CMD_SCRIPT },
-	{ O_JSON, "json", NULL, "JSON lines on stdout", CMD_TRACE | CMD_REPORT },
+	{ O_JSON, "json", NULL, "JSON lines on stdout", CMD_TRACE | CMD_REPORT | CMD_LIST },
 	{ 'I', "interval", "MS", "look at the meters every MS milliseconds, 10 to 1000", RUN },
 	{ O_METER, "meter", "NAME[,NAME]", "take energy from these sources only (see ipw-trace list)", MET },
 	{ O_POWER_MODEL, "power-model", "idle=W,max=W",

@@ -290,6 +290,20 @@ def listed():
         check("a counter, in steps of 61.0 uJ, begins again after 262k J" in text, "RAPL's steps and range", text)
         check("a gauge, mean of 1000 ms, in steps of 1.00 mW" in text, "a gauge that is a mean", text)
         check(text.count("a counter") == 2, "two counters", text)
+        with Powercap(d + "/sys2", [("intel-rapl:0", "package-0", 50, 262143328850)]):
+            p = subprocess.run([TRACE, "list", "--json", "--sysfs", d + "/sys2"], capture_output=True, text=True,
+                               env=env)
+        by = {}
+        for o in map(json.loads, p.stdout.splitlines()):
+            by.setdefault(o["type"], {})[o["name"]] = o
+        rapl, counter, gauge = (by["meter"][n] for n in ("package-0", "gpu0", "gpu1"))
+        check(set(by) == {"source", "meter", "probe", "dialect", "sink"} and
+              all(o["name"] in text and o["doc"] in text for t in by if t != "meter" for o in by[t].values()),
+              "--json has the same rows", p.stdout)
+        check(near(rapl["wrap_j"], 262143.32885, 1e-9) and near(rapl["resolution_j"], 61e-6, 0.01) and
+              rapl["kind"] == counter["kind"] == "counter" and counter["resolution_w"] is None, "and counters", by)
+        check([gauge[k] for k in ("kind", "averaged_ms", "resolution_w", "wrap_j", "summed")] ==
+              ["gauge", 1000, 0.001, None, True], "and a gauge", gauge)
 
 
 def bad():

@@ -9,7 +9,6 @@
 #include "userspace/util/clock.h"
 #include "userspace/util/json_out.h"
 
-#define SCHEMA 1
 
 static void wall(struct json_out *j, const struct sink *s, const char *key, uint64_t mono_ns)
 {
@@ -54,7 +53,7 @@ static void sources(const struct sink *s, char *buf, size_t size)
 static void identity(struct json_out *j, const struct sink *s, const struct query *q)
 {
 	json_str(j, "type", "query");
-	json_int(j, "schema", SCHEMA);
+	json_int(j, "schema", JSON_SCHEMA);
 	json_int(j, "id", (int64_t)q->id);
 	json_int(j, "pid", q->open.pid);
 	json_str(j, "client", q->open.client);
@@ -170,7 +169,7 @@ static void unread(struct sink *s, const struct wire_unread *u)
 		return;
 	json_open(&j, NULL, '{');
 	json_str(&j, "type", "connection");
-	json_int(&j, "schema", SCHEMA);
+	json_int(&j, "schema", JSON_SCHEMA);
 	json_int(&j, "pid", u->pid);
 	json_str(&j, "client", u->client);
 	json_str(&j, "server", u->server);
@@ -234,7 +233,7 @@ static void summary(struct sink *s, const struct summary *m)
 
 	json_open(&j, NULL, '{');
 	json_str(&j, "type", "summary");
-	json_int(&j, "schema", SCHEMA);
+	json_int(&j, "schema", JSON_SCHEMA);
 	json_str(&j, "version", m->run->version);
 	json_str(&j, "hardware", m->run->hardware);
 	json_str(&j, "kernel", m->run->kernel);

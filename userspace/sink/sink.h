@@ -10,6 +10,8 @@
 
 #include "userspace/totals.h"
 
+#define JSON_SCHEMA 1 /* of all JSON lines */
+
 struct sink {
 	const struct sink_ops *ops;
 	void       *state;  /* state_size bytes, zeroed, owned by the core */

@@ -10,6 +10,7 @@
 #define FRESH_PARTS   4         /* or this often in a refresh */
 #define ASSUMED_US    100000u   /* refresh of a channel of which nothing is known: that of GPUs */
 #define POLL_NS       100000ull /* between the readings of sampler_measure() */
+#define ASLEEP_NS     1000000ull /* a shorter sleep is none */
 #define GAPS_MAX      5         /* refreshes that sampler_measure() waits for */
 /*
  * Looks come somewhat more seldom than twice in a refresh: each is still seen by itself, and it lies elsewhere between
@@ -70,12 +71,28 @@ void source_tally(struct sampler *s, struct source *src, const struct raw *val, 
 	}
 }
 
+/* The machine was suspended since before the last reading: what a meter has counted meanwhile is nobody's. */
+static void wake(struct sampler *s, struct source *src, uint64_t before_ns)
+{
+	uint64_t now = s->env.asleep_ns(), since = src->asleep_ns;
+	int i;
+
+	src->asleep_ns = before_ns;
+	if (!src->ticked || now <= since + ASLEEP_NS)
+		return;
+	s->asleep_ns = now;
+	for (i = 0; i < src->c.nch; i++)
+		if (src->meter[i] != CHANNEL_NONE)
+			s->tally[src->meter[i]].slept = 1;
+}
+
 static uint64_t source_take(struct sampler *s, struct source *src)
 {
+	uint64_t t_ns, before_ns = s->env.asleep_ns();
 	struct raw val[CHANNEL_MAX];
-	uint64_t t_ns;
 	int err = source_read(s, src, val, &t_ns);
 
+	wake(s, src, before_ns);
 	source_tally(s, src, err ? NULL : val, t_ns);
 	return t_ns;
 }
@@ -122,6 +139,11 @@ static int source_tick(struct sampler *s, struct source *src, int (*emit)(void *
 		err = emit(ctx, &sample);
 	}
 	return err;
+}
+
+uint64_t sampler_asleep_ns(const struct sampler *s)
+{
+	return s->asleep_ns > s->awake_ns ? s->asleep_ns - s->awake_ns : 0;
 }
 
 int sampler_tick(struct sampler *s, int (*emit)(void *ctx, const struct sample *m), void *ctx)

@@ -14,6 +14,8 @@
  *    So is a step up that is beyond belief, and one after which the counter may have gone all the way round unseen.
  *  - A failed reading gives no sample; the first good one after it is marked SAMPLE_GAP when the channel's counter may
  *    have wrapped or been reset meanwhile, and for a gauge always.
+ *  - While the machine is suspended CLOCK_MONOTONIC stands, and a meter may go on: the first sample in which it has
+ *    moved after that is marked SAMPLE_GAP and adds nothing.
  *  - A gauge is integrated by trapezoids.
  */
 #ifndef IPW_SAMPLER_H
@@ -84,6 +86,9 @@ unsigned sampler_interval_ms(const struct sampler *s);
  * left out of a tick that comes before it has rested for 20 times its reading, or a quarter of its refresh.
  */
 int  sampler_tick(struct sampler *s, int (*emit)(void *ctx, const struct sample *m), void *ctx);
+
+/* For how long the machine has been suspended since the sampler was opened, as far as ticks have noticed. */
+uint64_t sampler_asleep_ns(const struct sampler *s);
 
 /* A counter that is used, and another source's of the same. */
 struct comparison {

@@ -15,6 +15,7 @@
 struct sampler_env {
 	uint64_t (*now_ns)(void);
 	void (*sleep_ns)(uint64_t ns);
+	uint64_t (*asleep_ns)(void); /* for how long the machine has been suspended in all, while that clock stood */
 };
 
 /* A collector of which channels are used. */
@@ -24,6 +25,7 @@ struct source {
 	int      twin[CHANNEL_MAX];  /* index of the sampler's that is a counter of the same, when it is not used */
 	uint64_t usual_ns;           /* what reading it takes, as a running mean */
 	uint64_t t_ns;               /* of its last reading */
+	uint64_t asleep_ns;          /* the machine's sleep before that */
 	int      ticked;             /* sampler_tick() has read it */
 };
 
@@ -37,6 +39,7 @@ struct sampler {
 	struct meter         meter[CHANNEL_MAX];
 	struct tally         tally[CHANNEL_MAX];
 	int                  nmeter;
+	uint64_t             awake_ns, asleep_ns; /* the machine's sleep at the start, and as last noticed */
 	struct source_status status[SOURCE_MAX];
 	int                  nstatus;
 };

@@ -50,6 +50,11 @@ static void tally_counter(struct tally *t, struct meter *m, uint64_t value, uint
 	if (value == t->raw)
 		return;
 	t->due = 1;
+	if (t->slept) {
+		t->flags |= SAMPLE_GAP;
+		t->slept = 0;
+		return;
+	}
 	/* Exact in integers first: the counts of perf go beyond 2^53. */
 	step = wrapped ? m->ch.wrap - (double)(t->raw - value) : (double)(value - t->raw);
 	step *= m->ch.scale;
@@ -69,10 +74,11 @@ static void tally_gauge(struct tally *t, struct meter *m, uint64_t value, uint64
 	double mean_uw = ((double)t->raw + (double)value) / 2 * m->ch.scale;
 
 	t->due = 1;
-	if (t->lost)
+	if (t->lost || t->slept)
 		t->flags |= SAMPLE_GAP;
 	else
 		t->energy_uj += mean_uw * 1e-9 * (double)(t_ns - t->t_ns);
+	t->slept = 0;
 	if (value != t->raw && t->step != 1)
 		learn_resolution(t, m, value > t->raw ? value - t->raw : t->raw - value);
 }

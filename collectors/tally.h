@@ -15,6 +15,7 @@ struct tally {
 	uint64_t sampled_ns; /* the last sample */
 	unsigned flags;      /* of the sample to come */
 	unsigned started : 1, lost : 1, due : 1;
+	unsigned slept : 1;  /* the machine did, since it last moved */
 	uint64_t step;       /* of the raw value, that all steps so far are a multiple of; 0: none seen */
 	unsigned nstep;
 	struct refresh refresh;

@@ -44,6 +44,7 @@ struct session {
 	struct steps    steps;
 	sigset_t        old_mask;
 	int             epfd, sigfd, timerfd;
+	uint64_t        asleep_ns; /* of the machine, of which it was said */
 	int             stop, empty, said_silent, shows_status, status_shown;
 	struct gpus     gpus;
 	uint64_t        lost;
@@ -173,6 +174,16 @@ static void say_silent(struct session *s)
 	s->said_silent = 1;
 }
 
+static void say_slept(struct session *s)
+{
+	uint64_t ns = sampler_asleep_ns(s->sampler);
+
+	if (ns > s->asleep_ns)
+		say("the machine was suspended for %.1f s: what its meters counted meanwhile is in no row",
+		    (double)(ns - s->asleep_ns) * 1e-9);
+	s->asleep_ns = ns;
+}
+
 /* One look at everything. */
 static int tick(struct session *s)
 {
@@ -184,6 +195,7 @@ static int tick(struct session *s)
 	status_clear(s);
 	pipeline_activity(&s->pipeline, &a);
 	err = sampler_tick(s->sampler, on_sample, s);
+	say_slept(s);
 	gpus_ask(&s->gpus, &s->follow, &s->pipeline, a.t_ns);
 	drain(s);
 	follow_check(&s->follow, a.t_ns, s->pipeline.next_id, s->pipeline.queries.by_id.used);

@@ -24,7 +24,7 @@
 
 /* What the next readings say. */
 static struct {
-	uint64_t       now;
+	uint64_t       now, asleep;
 	int            nch;
 	struct channel ch[CHANNEL_MAX];
 	struct raw     val[CHANNEL_MAX];
@@ -55,7 +55,12 @@ FAKE void fake_sleep(uint64_t ns)
 	fake.now += ns;
 }
 
-static const struct sampler_env fake_env = { fake_now, fake_sleep };
+FAKE uint64_t fake_asleep(void)
+{
+	return fake.asleep;
+}
+
+static const struct sampler_env fake_env = { fake_now, fake_sleep, fake_asleep };
 static const struct meter_opts fake_opts = { "/nowhere", "/nowhere", -1, -1 };
 
 FAKE int fake_open(struct collector *c)

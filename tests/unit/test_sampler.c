@@ -217,6 +217,37 @@ static void failed_readings_are_not_stale(void **state)
 	expect(SECOND, 5000, 0, 0);
 }
 
+/* A machine sleeps for an hour between two ticks, and its meter counts on: that is nobody's. */
+static void sleep_is_a_gap(void **state)
+{
+	expect(10 * MS, 5000, 0, 0);
+	expect(10 * MS, 5100, 0, 100);
+	fake.asleep += 3600 * SECOND;
+	expect_none(10 * MS, 5100);	/* it has not refreshed yet */
+	expect(10 * MS, 105200, SAMPLE_GAP, 100);
+	expect(10 * MS, 105300, 0, 200);
+	fake.asleep += MS / 2;		/* two clocks are not read at one moment */
+	expect(10 * MS, 105400, 0, 300);
+	expect_counts(0, 0, 0);
+	assert_int_equal(sampler_asleep_ns(sampler), 3600 * SECOND);
+}
+
+static void fall_asleep(void)
+{
+	fake.asleep += SECOND;
+}
+
+/* Before or after the value was taken: nobody knows, so neither step counts. */
+static void sleep_within_a_reading(void **state)
+{
+	expect(10 * MS, 5000, 0, 0);
+	fake.hook = fall_asleep;
+	expect(10 * MS, 5100, SAMPLE_GAP, 0);
+	fake.hook = NULL;
+	expect(10 * MS, 5200, SAMPLE_GAP, 0);
+	expect(10 * MS, 5300, 0, 100);
+}
+
 static void channel_that_comes_late_begins_at_zero(void **state)
 {
 	fake_stop(NULL);
@@ -480,6 +511,8 @@ int main(void)
 		TEST(failed_reading_is_no_value),
 		TEST(lower_after_a_failure_is_a_gap),
 		TEST(failed_readings_are_not_stale),
+		TEST(sleep_is_a_gap),
+		TEST(sleep_within_a_reading),
 		TEST(channel_that_comes_late_begins_at_zero),
 		TEST(gauge_is_trapezoids),
 		TEST(gauge_after_a_failure_is_a_gap),

@@ -3,10 +3,11 @@
 
 #include <errno.h>
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+
+#include "userspace/ipw/table.h"
 
 /*
  * Prices: arXiv 2511.07885v4, table 10. Kinds: its lists of local models (section 3: up to 20 B active parameters, and
@@ -30,101 +31,19 @@ static const struct model builtin[] = {
 	{ "Claude-Sonnet-4.5", NAN, NAN, NAN, NAN, MODEL_CLOUD },
 };
 
-/* The whole file, terminated. 0 or -errno. */
-static int slurp(const char *path, char **ret)
-{
-	FILE *f = fopen(path, "re");
-	size_t n = 0, cap = 0, got;
-	char *text = NULL, *more;
-	int err = 0;
-
-	if (!f)
-		return -errno;
-	do {
-		if (cap - n < 4096) {
-			cap = 2 * cap + 8192;
-			more = realloc(text, cap);
-			if (!more) {
-				err = -ENOMEM;
-				goto out;
-			}
-			text = more;
-		}
-		got = fread(text + n, 1, cap - n - 1, f);
-		n += got;
-	} while (got);
-	if (ferror(f))
-		err = -EIO;
-	text[n] = 0;
-out:
-	fclose(f);
-	if (err)
-		free(text);
-	else
-		*ret = text;
-	return err;
-}
-
-/* "-": not known. 0, or -EBADMSG. */
-static int value(const char *s, double *ret)
-{
-	char *end;
-
-	if (!strcmp(s, "-")) {
-		*ret = NAN;
-		return 0;
-	}
-	*ret = strtod(s, &end);
-	return end == s || *end || !isfinite(*ret) || *ret < 0 ? -EBADMSG : 0;
-}
-
-/* Cuts a line into its columns, at tabs. Returns how many there are, max + 1 if too many; 0: a line without any. */
-static int columns(char *line, char **col, int max)
-{
-	int n = 0;
-	char *p;
-
-	line[strcspn(line, "#\r")] = 0;
-	for (p = line + strlen(line); p > line && (p[-1] == ' ' || p[-1] == '\t'); p--)
-		p[-1] = 0;
-	while ((p = strsep(&line, "\t"))) {
-		p += strspn(p, " ");
-		if (!*p)
-			continue;
-		if (n == max)
-			return max + 1;
-		col[n++] = p;
-	}
-	return n;
-}
-
 static int model_row(char **col, struct model *m)
 {
 	static const char *const kinds[] = { "-", "local", "cloud" };
 	unsigned k;
 
 	m->name = col[0];
-	if (value(col[1], &m->size_b) || value(col[2], &m->active_b) || value(col[3], &m->in_usd) ||
-	    value(col[4], &m->out_usd))
+	if (table_value(col[1], &m->size_b) || table_value(col[2], &m->active_b) || table_value(col[3], &m->in_usd) ||
+	    table_value(col[4], &m->out_usd))
 		return -EBADMSG;
 	for (k = 0; k < 3 && strcmp(col[5], kinds[k]); k++)
 		;
 	m->kind = (enum model_kind)k;
 	return k < 3 ? 0 : -EBADMSG;
-}
-
-/* Room for one more in an array that doubles. */
-static int room(void **row, size_t n, size_t size)
-{
-	void *more;
-
-	if (n & (n - 1))
-		return 0;
-	more = realloc(*row, (n ? 2 * n : 1) * size);
-	if (!more)
-		return -ENOMEM;
-	*row = more;
-	return 0;
 }
 
 static int read_rows(struct models *m, unsigned *ret_line)
@@ -134,10 +53,10 @@ static int read_rows(struct models *m, unsigned *ret_line)
 
 	while (!err && (line = strsep(&rest, "\n"))) {
 		++*ret_line;
-		n = columns(line, col, 6);
+		n = table_columns(line, col, 6);
 		if (!n)
 			continue;
-		err = n == 6 ? room((void **)&m->row, m->n, sizeof(*m->row)) : -EBADMSG;
+		err = n == 6 ? table_room((void **)&m->row, m->n, sizeof(*m->row)) : -EBADMSG;
 		if (!err)
 			err = model_row(col, &m->row[m->n]);
 		m->n += !err;
@@ -159,7 +78,7 @@ int models_load(struct models *m, const char *path, unsigned *ret_line)
 		m->n = sizeof(builtin) / sizeof(*builtin);
 		return 0;
 	}
-	err = slurp(path, &m->text);
+	err = table_read(path, &m->text);
 	if (!err)
 		err = read_rows(m, ret_line);
 	if (err)
@@ -193,18 +112,18 @@ int weights_load(struct weights *w, const char *path, unsigned *ret_line)
 
 	*w = (struct weights){ NULL, 0, NULL };
 	*ret_line = 0;
-	err = slurp(path, &w->text);
+	err = table_read(path, &w->text);
 	rest = w->text;
 	while (!err && (line = strsep(&rest, "\n"))) {
 		++*ret_line;
-		n = columns(line, col, 2);
+		n = table_columns(line, col, 2);
 		if (!n)
 			continue;
-		err = n == 2 ? room((void **)&w->row, w->n, sizeof(*w->row)) : -EBADMSG;
+		err = n == 2 ? table_room((void **)&w->row, w->n, sizeof(*w->row)) : -EBADMSG;
 		if (err)
 			break;
 		w->row[w->n].name = col[0];
-		err = value(col[1], &w->row[w->n].weight);
+		err = table_value(col[1], &w->row[w->n].weight);
 		err = isnan(w->row[w->n].weight) ? -EBADMSG : err;
 		w->n += !err;
 	}

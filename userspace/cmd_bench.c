@@ -9,10 +9,11 @@
 #include "userspace/cmd.h"
 #include "userspace/gpus.h"
 #include "userspace/ipw/bench.h"
+#include "userspace/served.h"
 #include "userspace/util/args.h"
 
 enum { O_URL = 256, O_MODEL, O_HARDWARE, O_ANSWERS, O_KEY, O_RECORD, O_PARAM, O_RATE, O_QUERIES, O_REPEAT, O_WARMUP,
-       O_SEED, O_MAX_TOKENS, O_TEMPERATURE, O_TIMEOUT, O_LOGPROBS, O_NO_TRACE, O_REQUIRE,
+       O_SEED, O_MAX_TOKENS, O_TEMPERATURE, O_TIMEOUT, O_LOGPROBS, O_NO_TRACE, O_REQUIRE, O_MODEL_FILE, O_ATTENTION,
        /* the tracer's own, handed on */
        O_METER, O_POWER_MODEL, O_IDLE, O_SYSFS, O_PROCFS, O_NET, O_NO_STEPS, O_SPLIT, O_INTERVAL };
 
@@ -36,6 +37,8 @@ static const struct arg table[] = {
 	{ O_KEY, "key-env", "NAME", "the environment's variable with the API key", 1 },
 	{ O_HARDWARE, "hardware", "TEXT", "what the results call the server's machine (this one, described)", 1 },
 	{ 'p', "pid", "PID", "the server's process (who listens at the URL's port, if that is here)", 1 },
+	{ O_MODEL_FILE, "model-file", "PATH", "the model's GGUF file or folder (the one that the server has open)", 1 },
+	{ O_ATTENTION, "attention", NULL, "count attention in the FLOPs", 1 },
 	{ O_NO_TRACE, "no-trace", NULL, "no tracer: no joules", 1 },
 	{ O_REQUIRE, "require-energy", NULL, "do not begin without joules", 1 },
 	{ O_RECORD, "record", "FILE", "keep the tracer's recording", 1 },
@@ -160,6 +163,11 @@ static int take(void *ctx, int id, const char *val)
 		if (o->nparam == BENCH_PARAMS)
 			return -E2BIG;
 		return take_text(val, &o->param[o->nparam++]);
+	case O_MODEL_FILE:
+		return take_text(val, &o->model_file);
+	case O_ATTENTION:
+		o->attention = 1;
+		return 0;
 	case O_LOGPROBS:
 		o->logprobs = 1;
 		return 0;
@@ -177,7 +185,7 @@ int cmd_bench(int argc, char **argv)
 {
 	static const char usage[] = "ipw-trace bench -d FORM:PATH --url URL -o FILE [options]";
 	struct args a = { table, sizeof(table) / sizeof(*table), 1, usage };
-	struct bench_opts o = { .describe = gpus_this_machine, .repetitions = 1,
+	struct bench_opts o = { .describe = gpus_this_machine, .find_model = served_model, .repetitions = 1,
 				.seed = 1, .max_tokens = 2048, .timeout_s = 600 };
 	int ret = args_parse(&a, argc, argv, take, &o);
 

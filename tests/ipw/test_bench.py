@@ -2,11 +2,14 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """ipw-trace bench against servers that answer well, badly and not at all. Needs no root: nothing is traced here."""
 import collections
+import contextlib
 import json
 import math
+import mmap
 import os
 import pty
 import select
+import shutil
 import signal
 import socket
 import subprocess
@@ -17,6 +20,7 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../lib"))
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from harness import ROOT, TRACE, check, done, free_port, tempdir, wait_for  # noqa: E402
+from made import elements, folder, gguf, llama  # noqa: E402
 from server import Reply, delta, event, serving, stream  # noqa: E402
 
 SMALL = "jsonl:" + os.path.join(ROOT, "tests/ipw/small.jsonl")
@@ -105,6 +109,105 @@ def order(d):
     parts = [[i for i, k in seen["n"] if k == rep] for rep in range(3)]
     check(parts[0] == [i for i, _ in seen["a"][:7]], "a part is the beginning of all")
     check(sorted(parts[0]) == sorted(parts[1]) == sorted(parts[2]) and parts[0] != parts[1], "repetitions", parts)
+
+
+def model_files(d):
+    """FLOPs by the model's file: one that is named, and the one that the server has open, mapped or was told of."""
+    path, n = os.path.join(d, "open.gguf"), len(small())
+    pairs, tensors = llama()
+    gguf(path, pairs, tensors)
+    params = sum(elements(s) for _, s, _ in tensors)
+    flops = 2 * params * (10 - 4 + 3)
+    attn = 2 * 2 * 2 * 4 * 16 * sum(range(5, 14))
+    with serving(oracle) as s:
+        for name, args, want in (("named", ["--model-file", path], flops),
+                                 ("attention", ["--model-file", path, "--attention"], flops + attn)):
+            out = os.path.join(d, "file-" + name)
+            p = bench(s, out, *args)
+            r = rows(out)
+            check(p.returncode == 0 and len(r) == n and all(o["flops"] == want for o in r), "FLOPs, %s" % name,
+                  (p.stderr, want, r[0]["flops"]))
+            check(objects(out)[0]["config"]["model_file"]["parameters"] == params and
+                  "the model's file: made of zeros, llama, Q8_0" in p.stderr, "the first line says which", p.stderr)
+        check(all(o["read_bytes"] > 0 for o in r), "one at a time: what decoding read")
+        p = bench(s, out, "--model-file", path)
+        check(p.returncode == 1 and "another run: attention" in p.stderr, "with and without are other runs", p.stderr)
+        p = bench(s, os.path.join(d, "none"), "--model-file", os.path.join(d, "gone"))
+        check(p.returncode == 1 and "gone': No such file" in p.stderr and not os.path.exists(os.path.join(d, "none")),
+              "a file that is not there", p.stderr)
+        with open(path) as f, mmap.mmap(f.fileno(), 0, access=mmap.ACCESS_READ):
+            check_found(s, d, "open", flops)
+        raw = os.open(path, os.O_RDONLY)
+        m = mmap.mmap(raw, 0, access=mmap.ACCESS_READ)
+        os.close(raw)
+        check_found(s, d, "mapped", flops)
+        with open(shutil.copy(path, os.path.join(d, "other.gguf"))) as f, mmap.mmap(f.fileno(), 0, access=1):
+            p = bench(s, os.path.join(d, "file-two"))
+            check("several models open" in p.stderr and rows(os.path.join(d, "file-two"))[0]["flops"] is None,
+                  "two of them: not known", p.stderr)
+        m.close()
+        out = os.path.join(d, "file-batch")
+        bench(s, out, "--model-file", path, "-c", 4)
+        r = rows(out)
+        check(all((o["read_bytes"] is None) == (o["concurrency_mean"] > 1.001) for o in r) and
+              any(o["concurrency_mean"] > 1.001 for o in r), "in a batch, what one query read is not known")
+        busy(r)
+
+
+@contextlib.contextmanager
+def told_server(d, words):
+    """A process of its own, with these words in its command line."""
+    here, port = os.path.dirname(os.path.abspath(__file__)), free_port()
+    code = "import sys, time; sys.path.insert(0, %r); from server import *\n" \
+           "with serving(lambda body: Reply(stream(['x'])), %d): time.sleep(60)" % (here, port)
+    p = subprocess.Popen([sys.executable, "-c", code, *words], cwd=d,
+                         env=dict(os.environ, HF_HUB_CACHE=os.path.join(d, "hub")))
+    try:
+        wait_for(lambda: not socket.socket().connect_ex(("127.0.0.1", port)), 20, "the server")
+        yield port
+    finally:
+        p.kill()
+        p.wait()
+
+
+def check_found(s, d, name, flops):
+    out = os.path.join(d, "file-" + name)
+    p = bench(s, out)
+    r = rows(out)
+    check(p.returncode == 0 and all(o["flops"] == flops for o in r), "the file that the server has %s" % name,
+          (p.stderr, r[0]["flops"]))
+
+
+def busy(r):
+    """Each second of the run is given to the queries in flight: together, the time in which there were any."""
+    edges = sorted((o["start_ns"] + int(k * o["duration_s"] * 1e9), 1 - 2 * k) for o in r for k in (0, 1))
+    n = whole = 0
+    for (t, d), (t2, _) in zip(edges, edges[1:]):
+        n += d
+        whole += (t2 - t) * 1e-9 if n else 0
+    got = sum(o["busy_s"] for o in r)
+    check(abs(got - whole) < 0.02 * whole and all(o["busy_s"] < o["duration_s"] * 1.02 + 1e-3 for o in r),
+          "busy seconds are the time in which any was in flight", (got, whole))
+
+
+def told(d):
+    """A server that has its model's file closed again: by its command line, also by an id of the hub's cache."""
+    pairs, tensors = llama()
+    gguf(os.path.join(d, "told.gguf"), pairs, tensors)
+    commit = os.path.join(d, "hub/models--org--name/snapshots/c0ffee")
+    folder(commit, {"model_type": "llama"}, {"a.weight": ("BF16", [7, 3])})
+    os.makedirs(os.path.join(d, "hub/models--org--name/refs"))
+    with open(os.path.join(d, "hub/models--org--name/refs/main"), "w") as f:
+        f.write("c0ffee")
+    for name, words, want in (("a path", ["-m", os.path.join(d, "told.gguf")], "made of zeros"),
+                              ("a name in its folder", ["--model", "told.gguf"], "made of zeros"),
+                              ("a folder", ["--model=" + commit], "org/name"),
+                              ("a folder, the last word", ["--x", commit], "org/name"),
+                              ("an id of the hub", ["serve", "org/name"], "org/name")):
+        with told_server(d, words) as port:
+            out = os.path.join(d, "told-" + name.replace(" ", "-"))
+            p = bench("http://127.0.0.1:%d" % port, out, "-n", 2)
+            check(p.returncode == 0 and "the model's file: %s" % want in p.stderr, "told: %s" % name, p.stderr)
 
 
 def splitmix(state):
@@ -433,7 +536,7 @@ def progress(d):
 
 
 with tempdir() as tmp:
-    for f in (good, order, rate, bad, forms_of_answers, resume, gone, shut_in_reuse, files, private, options,
-              perplexity, progress):
+    for f in (good, order, rate, bad, forms_of_answers, model_files, told, resume, gone, shut_in_reuse, files, private,
+              options, perplexity, progress):
         f(tmp)
 done()

@@ -7,12 +7,16 @@ joules against the books and against the recording's report, the client's clock 
 import json
 import os
 import re
+import socket
 import statistics
 import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../lib"))
-from harness import PYTHON, ROOT, TRACE, check, done, llama, metrics, report, skip, tempdir, wait_for  # noqa: E402
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from harness import PYTHON, ROOT, TRACE, check, done, free_port, get, llama, metrics, report, skip, tempdir, \
+    wait_for  # noqa: E402
+from made import gguf, llama as made  # noqa: E402
 
 SMALL = os.path.join(ROOT, "tests/ipw/small.jsonl")
 MODEL = ["--power-model", "idle=2,max=10"]
@@ -63,6 +67,7 @@ def whole(port, d):
     check("attached to" in p.stderr, "the server was found by the URL's port", p.stderr)
     check(all(o["energy_j"] is not None and not {"untraced", "tokens_differ"} & set(o["flags"]) for o in r),
           "each was traced, and both counted the same tokens", [o["flags"] for o in r])
+    of_model(port, out, r)
     lines, summary = report(data)
     traced = {o["request_id"]: o for o in lines}
     warm = [o for i, o in traced.items() if i not in {x["request_id"] for x in r}]
@@ -94,6 +99,17 @@ def whole(port, d):
         raw = f.read()
     check(not any(o["text"] and len(o["text"]) > 12 and o["text"][:12].encode() in raw for o in objects(texts)),
           "the recording has no text")
+
+
+def of_model(port, out, r):
+    """The file that the server has mapped, as the server itself describes it; and FLOPs by that."""
+    meta = json.loads(get(port, "/v1/models"))["data"][0]["meta"]
+    m = objects(out)[0]["config"]["model_file"]
+    check((m["parameters"], m["weight_bytes"], m["quantization"]) == (meta["n_params"], meta["size"], meta["ftype"]),
+          "the model's file was found, and is what the server says: %d parameters, %s" %
+          (meta["n_params"], meta["ftype"]), (m, meta))
+    check(all(o["flops"] == 2 * meta["n_params"] * (o["prompt_tokens"] - o["cached_tokens"] + o["completion_tokens"])
+              for o in r), "FLOPs by its parameters and the tokens that were computed")
 
 
 def graded(r, texts):
@@ -148,6 +164,27 @@ def killed(server, port, d):
     balanced(seg, [o for o in r if o["segment"] == seg["segment"]], "gone on")
 
 
+def in_namespace(d):
+    """A server whose files are on a mount that only it has: what it has open is read through its root."""
+    model, mount, port = os.path.join(d, "made.gguf"), os.path.join(d, "mount"), free_port()
+    gguf(model, *made())
+    os.mkdir(mount)
+    serve = "import time; from server import *\nf = open('%s/x.gguf')\n" \
+            "with serving(lambda b: Reply(stream(['x'])), %d): time.sleep(60)" % (mount, port)
+    p = subprocess.Popen(["unshare", "-m", "sh", "-c", 'mount -t tmpfs ipw-test "$1" && cp "$2" "$1/x.gguf" && '
+                          'exec "$3" -c "$4"', "sh", mount, model, sys.executable, serve],
+                         env=dict(os.environ, PYTHONPATH=os.path.dirname(os.path.abspath(__file__))))
+    try:
+        wait_for(lambda: not socket.socket().connect_ex(("127.0.0.1", port)), 20, "the server")
+        got = subprocess.run(command(port, os.path.join(d, "ns"), "-n", 1, "--no-trace"), capture_output=True,
+                             text=True)
+        check(not os.listdir(mount) and "the model's file: made of zeros" in got.stderr, "a file on a mount of its own",
+              got.stderr)
+    finally:
+        p.kill()
+        p.wait()
+
+
 def tracers(pid):
     found = []
     for p in os.listdir("/proc"):
@@ -169,6 +206,7 @@ def main():
         whole(port, d)
         with_others(port, d)
         killed(server, port, d)
+        in_namespace(d)
 
 
 main()

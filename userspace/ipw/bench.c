@@ -96,6 +96,27 @@ static void describe(struct bench *b, const char *host, int local)
 		snprintf(to, size, "unknown machine at %s", host);
 }
 
+/* The model's file: the one that is named, or what a server that is here has open. 0, or -errno for one named. */
+static int read_model(struct bench *b, unsigned port, int local)
+{
+	const struct bench_opts *o = b->o;
+	char path[4096], why[256] = "";
+	int err = -ENOENT;
+
+	snprintf(path, sizeof(path), "%s", o->model_file ? o->model_file : "");
+	if (o->model_file || ((local || o->pid) &&
+			      !(err = o->find_model(o->pid, port, path, sizeof(path), why, sizeof(why)))))
+		err = model_file_read(path, &b->file, why, sizeof(why));
+	b->run.file = err ? NULL : &b->file;
+	if (!err)
+		say("the model's file: %s", model_file_text(&b->file, path, sizeof(path)));
+	else if (o->model_file)
+		say("cannot read '%s': %s", path, why);
+	else if (*why)
+		say("FLOPs will not be known: %s (--model-file names the model's file)", why);
+	return err && o->model_file ? err : 0;
+}
+
 /* --- parts -------------------------------------------------------------------------------------------------------- */
 
 static void on_tracer_says(void *ctx, const char *line)
@@ -204,6 +225,7 @@ static int prepare(struct bench *b)
 	}
 	err = make_request(b);
 	describe(b, host, local);
+	err = err ? err : read_model(b, port, local);
 	err = err ? err : open_loop(b);
 	err = err ? err : open_out(b);
 	b->left = b->plan.total - b->out.ndone;

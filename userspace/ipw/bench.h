@@ -14,6 +14,7 @@
 #include "userspace/ipw/bench_trace.h"
 #include "userspace/ipw/client.h"
 #include "userspace/ipw/dataset.h"
+#include "userspace/ipw/model_file.h"
 
 #define BENCH_PARAMS 16
 #define BENCH_MOST   4096 /* queries at a time */
@@ -21,6 +22,13 @@
 struct bench_opts {
 	const char *dataset, *url, *model, *hardware;
 	void      (*describe)(char *to, size_t size); /* this machine, where `hardware` is not given */
+	/*
+	 * The model's file that a local server has open: of these PIDs, or, pid NULL, of who listens at the port. 0, or
+	 * -errno with the reason.
+	 */
+	int       (*find_model)(const char *pid, unsigned port, char *path, size_t size, char *why, size_t wsize);
+	const char *model_file;   /* NULL: found */
+	int         attention;    /* is in the FLOPs */
 	const char *out, *answers;
 	const char *key_env;      /* the environment's variable that has the API key */
 	const char *pid, *record; /* of the tracer; NULL: found by the URL's port; none is kept */
@@ -74,6 +82,7 @@ struct bench_run {
 	const struct plan       *plan;
 	char model[128], hardware[640];
 	char *request;        /* JSON: what is in each request's body beside the messages */
+	const struct model_file *file; /* NULL: not known */
 };
 
 struct bench_row {
@@ -84,6 +93,7 @@ struct bench_row {
 	const struct reply *reply;
 	int          verdict;     /* enum grade_verdict */
 	double       concurrency; /* of our own queries, mean over its life */
+	double       busy_s;      /* its part of the seconds in which n of ours were in flight: 1/n of each */
 	const cJSON *traced;      /* NULL: not seen by the tracer */
 	int          untraced;    /* though there was one */
 };

@@ -12,6 +12,7 @@ struct flight {
 	int          repetition;
 	char         request_id[48];
 	double       busy_ns;     /* bench.busy_ns when it was sent; then the mean number of queries beside it */
+	double       share_ns;    /* bench.share_ns when it was sent; then what it grew by */
 	int          verdict;
 	struct reply reply;
 };
@@ -33,6 +34,7 @@ struct bench {
 	struct bench_run  run;
 	struct bench_out  out;
 	struct client    *client;
+	struct model_file file;
 	struct trace      trace;
 	int               traces;    /* the tracer was attached */
 	char              ours[24];  /* what our request ids begin with */
@@ -46,6 +48,7 @@ struct bench {
 	struct flight    *wait, **wait_end;
 	size_t            nwait;
 	double            busy_ns;   /* integral of the number of our queries that run */
+	double            share_ns;  /* integral of 1 / that number */
 	uint64_t          busy_at;
 	uint64_t          start_ns, end_ns;
 	struct tally      sum;

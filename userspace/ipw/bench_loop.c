@@ -56,8 +56,8 @@ static void write_row(struct bench *b, struct flight *f, const cJSON *traced)
 {
 	struct bench_row row = {
 		.run = &b->run, .it = f->it, .repetition = f->repetition, .request_id = f->request_id,
-		.reply = &f->reply, .verdict = f->verdict, .concurrency = f->busy_ns, .traced = traced,
-		.untraced = b->traces && !traced,
+		.reply = &f->reply, .verdict = f->verdict, .concurrency = f->busy_ns, .busy_s = f->share_ns * 1e-9,
+		.traced = traced, .untraced = b->traces && !traced,
 	};
 	int err;
 
@@ -102,11 +102,13 @@ void bench_settle(struct bench *b, int all)
 
 /* --- in and out --------------------------------------------------------------------------------------------------- */
 
-/* Keeps the integral of how many run. */
-static void busy(struct bench *b, uint64_t now)
+/* Keeps the integrals of how many run. */
+static void busy(struct bench *b, uint64_t now, int running)
 {
-	if (b->busy_at)
-		b->busy_ns += (double)(now - b->busy_at) * client_running(b->client);
+	double ns = b->busy_at ? (double)(now - b->busy_at) : 0;
+
+	b->busy_ns += ns * running;
+	b->share_ns += running ? ns / running : 0;
 	b->busy_at = now;
 }
 
@@ -117,9 +119,9 @@ void bench_done(void *ctx, void *user, struct reply *r)
 	double ns = (double)(r->end_ns - r->start_ns);
 
 	/* The client has taken it off its count already. */
-	b->busy_ns += b->busy_at ? (double)(r->end_ns - b->busy_at) * (client_running(b->client) + 1) : 0;
-	b->busy_at = r->end_ns;
+	busy(b, r->end_ns, client_running(b->client) + 1);
 	f->busy_ns = ns > 0 ? (b->busy_ns - f->busy_ns) / ns : 1;
+	f->share_ns = b->share_ns - f->share_ns;
 	f->reply = *r;
 	r->text = r->line = NULL; /* ours now */
 	f->verdict = r->end != REPLY_COMPLETE || !f->reply.text ? VERDICT_FAILED : !f->it ? VERDICT_UNKNOWN :
@@ -165,8 +167,9 @@ static int send_one(struct bench *b, const struct item *it, int repetition)
 		f->it = it;
 		f->repetition = repetition;
 		snprintf(f->request_id, sizeof(f->request_id), "%s%llu", b->ours, (unsigned long long)b->seq++);
-		busy(b, clock_mono_ns());
+		busy(b, clock_mono_ns(), client_running(b->client));
 		f->busy_ns = b->busy_ns;
+		f->share_ns = b->share_ns;
 		err = client_post(b->client, body, f->request_id, f);
 	}
 	free(body);

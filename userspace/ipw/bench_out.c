@@ -54,6 +54,8 @@ static char *head(const struct bench_run *r, const char *run)
 	json_int(&j, "concurrency", o->concurrency);
 	json_num(&j, "rate", o->rate);
 	json_raw(&j, "request", r->request);
+	model_file_json(&j, "model_file", r->file);
+	json_raw(&j, "attention", o->attention ? "true" : "false");
 	json_close(&j, '}');
 	json_close(&j, '}');
 	json_line(&j);

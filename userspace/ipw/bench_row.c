@@ -100,24 +100,49 @@ static void identity(struct json_out *j, const struct bench_row *row)
 	json_int_or_null(j, "correct", correct);
 }
 
-/* Counts by the server; else, of a stream, as many as it had parts. */
-static void counts(struct json_out *j, const struct bench_row *row)
+/* By the server; else, of a stream, as many as it had parts. Negative: not known. */
+static int64_t completion(const struct bench_row *row)
 {
 	const struct reply *r = row->reply;
 	double seen = traced_num(row, "completion_tokens");
-	int64_t made = r->completion >= 0 ? r->completion : !isnan(seen) ? (int64_t)seen :
-		       r->parts ? (int64_t)r->parts : -1;
 
-	json_int_or_null(j, "prompt_tokens", r->prompt);
-	json_int_or_null(j, "cached_tokens", r->cached);
-	json_int_or_null(j, "completion_tokens", made);
+	return r->completion >= 0 ? r->completion : !isnan(seen) ? (int64_t)seen : r->parts ? (int64_t)r->parts : -1;
+}
+
+static void counts(struct json_out *j, const struct bench_row *row)
+{
+	json_int_or_null(j, "prompt_tokens", row->reply->prompt);
+	json_int_or_null(j, "cached_tokens", row->reply->cached);
+	json_int_or_null(j, "completion_tokens", completion(row));
+}
+
+static double mean_concurrency(const struct bench_row *row)
+{
+	double mean = traced_num(row, "concurrency_mean");
+
+	return isnan(mean) ? row->concurrency : mean;
+}
+
+static double count_of(int64_t n)
+{
+	return n < 0 ? NAN : (double)n;
+}
+
+/* What the answer took of the model; in a batch the bytes of a step are not one query's. */
+static void compute(struct json_out *j, const struct bench_row *row)
+{
+	const struct model_file *m = row->run->file;
+	double in = count_of(row->reply->prompt), out = count_of(completion(row));
+	double flops = m ? model_file_flops(m, in, count_of(row->reply->cached), out, row->run->o->attention) : NAN;
+
+	json_num(j, "flops", flops);
+	json_num(j, "read_bytes", m && mean_concurrency(row) <= MODEL_ALONE ? model_file_read_bytes(m, in, out) : NAN);
 }
 
 static void energy(struct json_out *j, const struct bench_row *row)
 {
 	double e = traced_num(row, "energy_j"), s = seconds(row->reply->start_ns, row->reply->end_ns);
 	const char *method = cJSON_GetStringValue(traced(row, "method"));
-	double mean = traced_num(row, "concurrency_mean");
 
 	json_num(j, "energy_j", e);
 	json_num(j, "power_w", s > 0 ? e / s : NAN);
@@ -127,7 +152,7 @@ static void energy(struct json_out *j, const struct bench_row *row)
 	scope(j, row);
 	json_str(j, "source", cJSON_GetStringValue(traced(row, "source")));
 	json_str(j, "method", method);
-	json_num(j, "concurrency_mean", isnan(mean) ? row->concurrency : mean);
+	json_num(j, "concurrency_mean", mean_concurrency(row));
 }
 
 static void timing(struct json_out *j, const struct bench_row *row)
@@ -135,6 +160,7 @@ static void timing(struct json_out *j, const struct bench_row *row)
 	const struct reply *r = row->reply;
 
 	json_num(j, "duration_s", seconds(r->start_ns, r->end_ns));
+	json_num(j, "busy_s", row->busy_s);
 	json_num(j, "ttft_s", seconds(r->start_ns, r->first_ns));
 	json_num(j, "ttft_visible_s", seconds(r->start_ns, r->visible_ns));
 	json_num(j, "ttft_traced_s", traced_num(row, "ttft_ms") * 1e-3);
@@ -160,7 +186,7 @@ char *bench_row_json(const struct bench_row *row, const struct bench_out *b, siz
 	json_int_or_null(&j, "status", r->status ? r->status : -1);
 	json_str(&j, "why", r->end == REPLY_COMPLETE ? NULL : r->why);
 	json_str(&j, "finish_reason", r->finish);
-	json_raw(&j, "flops", "null");
+	compute(&j, row);
 	json_raw(&j, "cost_usd", "null");
 	json_str(&j, "run", b->run);
 	json_str(&j, "segment", b->segment);

@@ -32,7 +32,32 @@ static void json_variants(struct json_out *j, const struct variants *v)
 	json_close(j, '}');
 }
 
-static void print_json(const struct ipw *w, const struct config *c, const char *group, const struct score *s)
+static void json_cost(struct json_out *j, const char *key, const struct cost *c)
+{
+	json_open(j, key, '{');
+	json_int(j, "n", c->n);
+	ipw_json_num(j, "mean", c->mean);
+	ipw_json_num(j, "per_right", c->per_right);
+	json_close(j, '}');
+}
+
+static void json_costs(struct json_out *j, const struct config *c, const struct costs *k)
+{
+	json_open(j, "costs", '{');
+	json_cost(j, "flops", &k->flops);
+	ipw_json_num(j, "flops_per_j", k->flops_per_j);
+	ipw_json_num(j, "mfu", k->mfu);
+	json_int(j, "mfu_n", k->nmfu);
+	ipw_json_num(j, "mbu", k->mbu);
+	json_int(j, "mbu_n", k->nmbu);
+	json_cost(j, "usd", &k->usd);
+	json_cost(j, "gco2e", &k->gco2e);
+	model_file_json(j, "model_file", c->file);
+	json_close(j, '}');
+}
+
+static void print_json(const struct ipw *w, const struct config *c, const char *group, const struct score *s,
+		       const struct costs *costs)
 {
 	struct json_out j = { stdout, 0 };
 	int k;
@@ -58,6 +83,8 @@ static void print_json(const struct ipw *w, const struct config *c, const char *
 	ipw_json_num(&j, "apj", s->value[M_IPJ]);
 	if (w->o.variants)
 		json_variants(&j, &s->v);
+	if (w->o.costs)
+		json_costs(&j, c, costs);
 	json_open(&j, "ci95", '{');
 	for (k = 0; k < METRICS; k++)
 		ipw_json_interval(&j, metric_names[k], s->ci[k]);
@@ -78,7 +105,28 @@ static char *figure(char *buf, size_t size, const struct score *s, enum metric m
 	return buf;
 }
 
-static void print_text(const struct ipw *w, const struct config *c, const char *group, const struct score *s)
+static const char *amount(char *buf, size_t size, double v)
+{
+	snprintf(buf, size, isnan(v) ? "-" : "%.4g", v);
+	return buf;
+}
+
+static void print_costs(const struct config *c, const struct costs *k)
+{
+	char a[8][24], text[384];
+
+	if (c->file)
+		printf("    %s\n", model_file_text(c->file, text, sizeof(text)));
+	printf("    a query: %s FLOPs, %s USD, %s gCO2e; a right answer: %s FLOPs, %s USD, %s gCO2e\n",
+	       amount(a[0], 24, k->flops.mean), amount(a[1], 24, k->usd.mean), amount(a[2], 24, k->gco2e.mean),
+	       amount(a[3], 24, k->flops.per_right), amount(a[4], 24, k->usd.per_right),
+	       amount(a[5], 24, k->gco2e.per_right));
+	printf("    %s FLOPs a joule, MFU %s %%, MBU %s %%\n", amount(a[0], 24, k->flops_per_j),
+	       amount(a[1], 24, 100 * k->mfu), amount(a[2], 24, 100 * k->mbu));
+}
+
+static void print_text(const struct ipw *w, const struct config *c, const char *group, const struct score *s,
+		       const struct costs *k)
 {
 	char a[5][16], m[4][64], title[256];
 
@@ -95,6 +143,8 @@ static void print_text(const struct ipw *w, const struct config *c, const char *
 	if (w->o.variants)
 		printf("    of the run: %.4g W, IPW %.4g, IPJ %.4g; normalized: IPW %.4g, IPJ %.4g\n",
 		       s->v.power_w_total, s->v.ipw_total, s->v.ipj_total, s->v.ipw_normalized, s->v.ipj_normalized);
+	if (w->o.costs)
+		print_costs(c, k);
 }
 
 static void head(const struct ipw *w)
@@ -116,12 +166,16 @@ static int score_one(const struct ipw *w, const struct config *c, const uint32_t
 {
 	struct score_opts o = { w->o.variants, w->o.draws, w->o.seed };
 	const char *name = group ? results_name(&w->r, which) : NULL;
+	struct costs k;
 	struct score s;
 	int err = score_of(c, group, which, &o, &s);
 
-	if (!err && s.rows)
-		(w->o.json ? print_json : print_text)(w, c, name, &s);
-	return err;
+	if (err || !s.rows)
+		return err;
+	if (w->o.costs)
+		ipw_costs(w, c, group, which, &k);
+	(w->o.json ? print_json : print_text)(w, c, name, &s, &k);
+	return 0;
 }
 
 /* The whole, then each group that there is. */

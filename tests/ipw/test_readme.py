@@ -37,7 +37,7 @@ def manual():
         options = set(re.findall(r"--[a-z-]+", "\n".join(p.stdout.splitlines()[1:])))
         check(p.returncode == 0 and options and all(o in page for o in options), "options of %s are in the man page" %
               command, [o for o in options if o not in page])
-        extra = {"score": ["--variants", "--by", "category"], "cover": ["--by", "level"]}.get(command, [])
+        extra = {"score": ["--variants", "--by", "category", "--costs"], "cover": ["--by", "level"]}.get(command, [])
         p = run(command, "--json", *extra, os.path.join(ROOT, EXAMPLE))
         fields = {k for line in p.stdout.splitlines() for k in keys(json.loads(line))}
         lacking = [k for k in fields if not re.search(r"\b%s\b" % k, page)]
@@ -53,7 +53,7 @@ if "--write" in sys.argv:
         f.write(now)
 for old, new in zip(BLOCK.finditer(text), BLOCK.finditer(now)):
     check(old.group() == new.group(), "README: ipw-trace %s" % old.group(1), new.group())
-check(len(BLOCK.findall(text)) == 5, "README: an example of each command")
+check(len(BLOCK.findall(text)) == 6, "README: an example of each command, and of costs")
 made = subprocess.run([sys.executable, os.path.join(ROOT, "tests/ipw/example")], capture_output=True, text=True).stdout
 with open(os.path.join(ROOT, EXAMPLE)) as f:
     check(f.read() == made, "the example is what makes it")

@@ -6,17 +6,16 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <time.h>
-
-#include "userspace/ipw/score.h"
 
 #define ALL   (IPW_SCORE | IPW_COMPARE | IPW_COVER | IPW_ROUTE | IPW_FIT)
 #define DRAW  (IPW_SCORE | IPW_COMPARE | IPW_ROUTE)
 #define JOULE (DRAW | IPW_FIT)
+#define COST  (IPW_SCORE | IPW_ROUTE)
 
 enum { O_JSON = 256, O_BY, O_PAIR, O_DRAWS, O_SEED, O_GROSS, O_REPEATS, O_MISSING, O_UNLIKE, O_MODELS, O_GDP,
-       O_VARIANTS, O_CLOUD, O_POOL, O_ROUTER, O_FALLBACK, O_SWEEP, O_POOLS };
+       O_VARIANTS, O_CLOUD, O_POOL, O_ROUTER, O_FALLBACK, O_SWEEP, O_POOLS, O_COSTS, O_FILE, O_ATTENTION, O_DEVICES,
+       O_DEVICE, O_KWH, O_GRID, O_EMBODIED };
 
 static const struct arg table[] = {
 	{ O_JSON, "json", NULL, "JSON lines on stdout", ALL },
@@ -40,6 +39,14 @@ static const struct arg table[] = {
 	{ O_FALLBACK, "fallback", "free|pay", "whether a try that fails is paid for (free)", IPW_ROUTE },
 	{ O_POOLS, "pools", NULL, "each pool: the smallest model, the two smallest, ...", IPW_ROUTE },
 	{ O_SWEEP, "sweep", NULL, "accuracies from 0 to 1, with a plot", IPW_ROUTE },
+	{ O_COSTS, "costs", NULL, "FLOPs, utilisation, money and CO2e too", IPW_SCORE },
+	{ O_FILE, "model-file", "MODEL=PATH", "its GGUF file or safetensors folder, for FLOPs", COST },
+	{ O_ATTENTION, "attention", NULL, "count attention in the FLOPs of those", COST },
+	{ O_DEVICES, "devices", "FILE", "peaks of devices, instead of the built-in table", IPW_SCORE },
+	{ O_DEVICE, "device", "[N x ]NAME", "what computes (the GPUs of the hardware, or its CPUs)", IPW_SCORE },
+	{ O_KWH, "kwh-price", "USD", "of a kWh: what is no cloud model costs its joules", COST },
+	{ O_GRID, "grid", "G", "gCO2e that a kWh has", IPW_SCORE },
+	{ O_EMBODIED, "embodied", "G", "gCO2e of making the hardware, for a query", IPW_SCORE },
 	{ 'v', "verbose", NULL, "say more", ALL },
 	{ ARG_HELP, "help", NULL, "this text", ALL },
 	{ ARG_VERSION, "version", NULL, "print the version", ALL },
@@ -55,8 +62,6 @@ static const struct {
 	{ IPW_ROUTE, "ipw-trace route [options] FILE..." },
 	{ IPW_FIT, "ipw-trace fit [options] FILE..." },
 };
-
-static const char *const by_names[] = { "all", "dataset", "category", "difficulty", "level" };
 
 /* The index of s among n words, or -EINVAL. */
 static int one_of(const char *s, const char *const *words, int n)
@@ -111,10 +116,12 @@ static int take_count(const char *s, uint64_t max, uint64_t *ret)
 
 static int take_by(struct ipw_opts *o, const char *val)
 {
-	int i = one_of(val, by_names, 5);
+	enum by by = BY_DATASET;
 
-	o->by = i > 0 ? (enum by)i : BY_NONE;
-	return i > 0 ? 0 : -EINVAL;
+	while (by <= BY_LEVEL && strcmp(val, ipw_by_name(by)))
+		by++;
+	o->by = by;
+	return by <= BY_LEVEL ? 0 : -EINVAL;
 }
 
 static int take_repeats(struct ipw_opts *o, const char *val)
@@ -161,6 +168,17 @@ static int take_valued(struct ipw_opts *o, int id, const char *val)
 		return take_routers(o, val);
 	case O_FALLBACK:
 		return take_fallback(o, val);
+	case O_FILE:
+		if (o->nfile == IPW_PAIRS)
+			return -E2BIG;
+		o->file[o->nfile++] = val;
+		return 0;
+	case O_KWH:
+		return ipw_take_amount(val, &o->kwh_usd);
+	case O_GRID:
+		return ipw_take_amount(val, &o->grid_g);
+	case O_EMBODIED:
+		return ipw_take_amount(val, &o->embodied_g);
 	}
 	return -EINVAL;
 }
@@ -171,10 +189,11 @@ static int take(void *ctx, int id, const char *val)
 	const struct { int id, *flag; } flags[] = {
 		{ O_JSON, &o->json }, { O_GROSS, &o->gross }, { O_VARIANTS, &o->variants }, { O_SWEEP, &o->sweep },
 		{ O_POOLS, &o->pools }, { O_MISSING, &o->allow_missing }, { O_UNLIKE, &o->allow_unlike },
-		{ 'v', &o->verbose },
+		{ 'v', &o->verbose }, { O_COSTS, &o->costs }, { O_ATTENTION, &o->attention },
 	};
 	const struct { int id; const char **text; } texts[] = {
-		{ O_MODELS, &o->models }, { O_GDP, &o->gdp }, { O_CLOUD, &o->cloud },
+		{ O_MODELS, &o->models }, { O_GDP, &o->gdp }, { O_CLOUD, &o->cloud }, { O_DEVICES, &o->devices },
+		{ O_DEVICE, &o->device },
 	};
 	size_t i;
 
@@ -202,7 +221,7 @@ static int parse(struct ipw_opts *o, int command, int argc, char **argv)
 	for (i = 0; i < sizeof(usages) / sizeof(*usages); i++)
 		if (usages[i].bit == command)
 			a.usage = usages[i].usage;
-	*o = (struct ipw_opts){ .draws = 1000, .seed = 1 };
+	*o = (struct ipw_opts){ .draws = 1000, .seed = 1, .kwh_usd = NAN, .grid_g = NAN, .embodied_g = NAN };
 	err = args_parse(&a, argc, argv, take, o);
 	if (err)
 		return err;
@@ -211,6 +230,8 @@ static int parse(struct ipw_opts *o, int command, int argc, char **argv)
 		say("only cover knows levels: they come of which models solve a query");
 		return EXIT_USAGE;
 	}
+	if (ipw_check_costs(o, command))
+		return EXIT_USAGE;
 	if (!*o->files) {
 		say("no file of results is named ('-': standard input)");
 		args_usage(&a, stderr);
@@ -347,7 +368,7 @@ int ipw_open(struct ipw *w, int command, unsigned want, int argc, char **argv, i
 	w->r.gross = w->o.gross;
 	w->r.repeats = w->o.repeats;
 	w->r.models = &w->models;
-	if (!load_models(w) && !read_files(w) && !choose(w))
+	if (!load_models(w) && !ipw_load_costs(w) && !read_files(w) && !choose(w))
 		return 0;
 	*ret_status = 1;
 	ipw_close(w);
@@ -359,129 +380,6 @@ void ipw_close(struct ipw *w)
 	free(w->config);
 	results_release(&w->r);
 	models_release(&w->models);
-}
-
-/* --- names -------------------------------------------------------------------------------------------------------- */
-
-const char *ipw_title(const struct ipw *w, const struct config *c, char *buf, size_t size)
-{
-	const char *scope = results_name(&w->r, c->scope);
-
-	snprintf(buf, size, "%s@%s%s%s%s", results_name(&w->r, c->model), results_name(&w->r, c->hardware),
-		 *scope ? " (" : "", scope, *scope ? ")" : "");
-	return buf;
-}
-
-/* MODEL, MODEL@HARDWARE or MODEL@HARDWARE:SCOPE */
-static int is_called(const struct ipw *w, const struct config *c, const char *name)
-{
-	const char *part[] = { results_name(&w->r, c->model), results_name(&w->r, c->hardware),
-			       results_name(&w->r, c->scope) };
-	static const char between[] = { 0, '@', ':' };
-	int i;
-
-	for (i = 0; i < 3; i++) {
-		if (i && *name++ != between[i])
-			return 0;
-		if (strncasecmp(name, part[i], strlen(part[i])))
-			return 0;
-		name += strlen(part[i]);
-		if (!*name)
-			return 1;
-	}
-	return 0;
-}
-
-const struct config *ipw_find(const struct ipw *w, const char *name)
-{
-	const struct config *found = NULL;
-	char a[256], b[256];
-	int i;
-
-	for (i = 0; i < w->n; i++) {
-		if (!is_called(w, w->config[i], name))
-			continue;
-		if (found) {
-			say("'%s' may be %s or %s", name, ipw_title(w, found, a, sizeof(a)),
-			    ipw_title(w, w->config[i], b, sizeof(b)));
-			return NULL;
-		}
-		found = w->config[i];
-	}
-	if (!found)
-		say("there are no results of '%s'", name);
-	return found;
-}
-
-void ipw_json_config(struct json_out *j, const struct ipw *w, const struct config *c)
-{
-	json_str(j, "model", results_name(&w->r, c->model));
-	json_str(j, "hardware", results_name(&w->r, c->hardware));
-	json_str(j, "scope", results_name(&w->r, c->scope));
-}
-
-void ipw_json_num(struct json_out *j, const char *key, double v)
-{
-	char digits[32];
-
-	snprintf(digits, sizeof(digits), "%.7g", v);
-	json_num(j, key, strtod(digits, NULL));
-}
-
-void ipw_json_interval(struct json_out *j, const char *key, struct interval ci)
-{
-	if (isnan(ci.low)) {
-		json_raw(j, key, "null");
-		return;
-	}
-	json_open(j, key, '[');
-	ipw_json_num(j, NULL, ci.low);
-	ipw_json_num(j, NULL, ci.high);
-	json_close(j, ']');
-}
-
-int ipw_flush(FILE *f)
-{
-	if (!fflush(f) && !ferror(f))
-		return 0;
-	say("cannot write: %s", strerror(errno));
-	return 1;
-}
-
-/* --- what a result is of ------------------------------------------------------------------------------------------ */
-
-int ipw_lacking(const struct ipw *w, const struct config *c)
-{
-	static const char *const what[] = { "verdict", "power", "energy", "perplexity" };
-	unsigned has = score_has(c), got, bit;
-	uint32_t lacking[4] = { 0 }, i;
-	char title[256];
-	int err = 0;
-
-	for (i = 0; i < c->n; i++) {
-		got = score_row_has(c, i);
-		for (bit = 0; bit < 4; bit++)
-			lacking[bit] += has >> bit & ~got >> bit & 1;
-	}
-	for (bit = 0; bit < 4; bit++) {
-		if (!lacking[bit])
-			continue;
-		say("%s: %u of %u results have no %s%s", ipw_title(w, c, title, sizeof(title)), lacking[bit], c->n,
-		    what[bit], w->o.allow_missing ? ": they are left out" : " (--allow-missing leaves them out)");
-		err = w->o.allow_missing ? 0 : -ENODATA;
-	}
-	return err;
-}
-
-uint32_t ipw_group(const struct ipw *w, uint32_t query)
-{
-	const struct query_info *q = &w->r.query[query];
-
-	return w->o.by == BY_DATASET ? q->dataset : w->o.by == BY_CATEGORY ? q->category :
-	       w->o.by == BY_DIFFICULTY ? q->difficulty : 0;
-}
-
-const char *ipw_by_name(enum by by)
-{
-	return by_names[by];
+	model_files_release(&w->files);
+	devices_release(&w->devices);
 }

@@ -4,6 +4,7 @@
 #define IPW_IPW_OPTIONS_H
 
 #include "userspace/ipw/boot.h"
+#include "userspace/ipw/costs.h"
 #include "userspace/ipw/results.h"
 #include "userspace/util/args.h"
 #include "userspace/util/json_out.h"
@@ -32,6 +33,11 @@ struct ipw_opts {
 	int          npair, npool;
 	double       router[IPW_ROUTERS];
 	int          nrouter;
+	int          costs, attention;
+	const char  *devices, *device;
+	const char  *file[IPW_PAIRS];                   /* MODEL=PATH */
+	int          nfile;
+	double       kwh_usd, grid_g, embodied_g;       /* NAN: not given */
 	char       **files; /* NULL-terminated */
 };
 
@@ -39,6 +45,8 @@ struct ipw_opts {
 struct ipw {
 	struct ipw_opts       o;
 	struct models         models;
+	struct model_files    files;
+	struct devices        devices;
 	struct results        r;
 	const struct config **config; /* those that --pair names, in its order; else all, as they came */
 	int                   n;
@@ -51,6 +59,15 @@ struct ipw {
  */
 int  ipw_open(struct ipw *w, int command, unsigned want, int argc, char **argv, int *ret_status);
 void ipw_close(struct ipw *w);
+
+/* A number that is not below 0. 0 or -EINVAL. */
+int  ipw_take_amount(const char *s, double *ret);
+/* Options on costs that only go together; of score, each asks for costs. 0, or -EINVAL once it has been said. */
+int  ipw_check_costs(struct ipw_opts *o, int command);
+/* Reads the files that they name, into w->r too. 0, or -errno once the reason has been said. */
+int  ipw_load_costs(struct ipw *w);
+/* Of a configuration, as costs_of(). */
+void ipw_costs(const struct ipw *w, const struct config *c, const uint32_t *group, uint32_t which, struct costs *ret);
 
 /* "MODEL@HARDWARE", with the scope where it is known. Returns buf. */
 const char *ipw_title(const struct ipw *w, const struct config *c, char *buf, size_t size);

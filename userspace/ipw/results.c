@@ -116,6 +116,7 @@ static int config_new(struct results *r, uint64_t key, struct config *like, stru
 	c->hardware = like->hardware;
 	c->scope = like->scope;
 	c->known = r->models ? models_find(r->models, results_name(r, c->model)) : NULL;
+	c->file = r->files ? model_files_find(r->files, results_name(r, c->model)) : NULL;
 	if (hash_put(&r->by_config, key, c)) {
 		free(c);
 		return -ENOMEM;
@@ -242,17 +243,40 @@ static void complete_energy(const struct results *r, const double *num, double *
 	v[COL_POWER] = isnan(e) || isnan(s) ? w : NAN;
 }
 
-/* What the row does not say and the table of models does. FLOPs: 2 for each active parameter and token. */
-static void complete_costs(const struct config *c, double *v)
+/*
+ * FLOPs: by the model's file, if one is named; else as the row says; else by the table of models, 2 for each active
+ * parameter and token that was computed.
+ */
+static void complete_flops(const struct results *r, const struct config *c, double *v)
 {
-	double in = v[COL_PROMPT], out = v[COL_COMPLETION];
+	double in = v[COL_PROMPT], cached = v[COL_CACHED], out = v[COL_COMPLETION];
 
-	if (!c->known)
+	if (c->file) {
+		v[COL_FLOPS] = model_file_flops(c->file, in, cached, out, r->attention);
+		v[COL_BYTES] = v[COL_CONCURRENCY] <= MODEL_ALONE ? model_file_read_bytes(c->file, in, out) : NAN;
+	} else if (c->known && isnan(v[COL_FLOPS])) {
+		v[COL_FLOPS] = 2e9 * c->known->active_b * (in - (cached <= in ? cached : 0) + out);
+	}
+}
+
+/* What the row does not say: by joules, or by the price of tokens. */
+static void complete_cost(const struct results *r, const struct config *c, double *v)
+{
+	int cloud = c->known && c->known->kind == MODEL_CLOUD;
+
+	if (!isnan(v[COL_COST]))
 		return;
-	if (isnan(v[COL_FLOPS]))
-		v[COL_FLOPS] = 2e9 * c->known->active_b * (in + out);
-	if (isnan(v[COL_COST]))
-		v[COL_COST] = in / 1e6 * c->known->in_usd + out / 1e6 * c->known->out_usd;
+	if (r->by_kwh && !cloud)
+		v[COL_COST] = v[COL_PAID] / JOULES_KWH * r->kwh_usd;
+	else if (c->known)
+		v[COL_COST] = v[COL_PROMPT] / 1e6 * c->known->in_usd + v[COL_COMPLETION] / 1e6 * c->known->out_usd;
+}
+
+/* A query that was alone had all its seconds for itself. */
+static void complete_time(double *v)
+{
+	if (isnan(v[COL_BUSY]) && v[COL_CONCURRENCY] <= MODEL_ALONE)
+		v[COL_BUSY] = v[COL_DURATION];
 }
 
 static int grow(struct config *c)
@@ -306,12 +330,16 @@ static int append(struct results *r, struct config *c, uint32_t query)
 	double v[COLS] = {
 		[COL_PPL] = num[ROW_PPL], [COL_CONCURRENCY] = num[ROW_CONCURRENCY], [COL_FLOPS] = num[ROW_FLOPS],
 		[COL_COST] = num[ROW_COST], [COL_PROMPT] = num[ROW_PROMPT], [COL_CACHED] = num[ROW_CACHED],
-		[COL_COMPLETION] = num[ROW_COMPLETION], [COL_TTFT] = num[ROW_TTFT],
+		[COL_COMPLETION] = num[ROW_COMPLETION], [COL_TTFT] = num[ROW_TTFT], [COL_BUSY] = num[ROW_BUSY],
+		[COL_BYTES] = num[ROW_BYTES],
 	};
 	int err = c->n == c->cap ? grow(c) : 0, k;
 
 	complete_energy(r, num, v);
-	complete_costs(c, v);
+	v[COL_PAID] = r->gross || isnan(num[ROW_GROSS]) ? v[COL_ENERGY] : num[ROW_GROSS];
+	complete_flops(r, c, v);
+	complete_cost(r, c, v);
+	complete_time(v);
 	for (k = 0; k < COLS && !err; k++)
 		if (r->want & WANT(k))
 			err = set_col(c, k, v[k]);

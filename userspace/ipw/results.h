@@ -11,18 +11,24 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "userspace/ipw/model_files.h"
 #include "userspace/ipw/models.h"
 #include "userspace/ipw/row.h"
 #include "userspace/util/hash.h"
 
 #define RESULTS_LINE     (1u << 20) /* bytes of a line; a longer one is malformed */
+#define JOULES_KWH       3.6e6
 #define RESULTS_PROBLEMS 8          /* kept of each kind, the rest is counted */
 
 enum verdict { VERDICT_WRONG, VERDICT_RIGHT, VERDICT_NONE };
 
 enum column {
 	COL_ENERGY, COL_DURATION, COL_POWER, COL_PPL, COL_CONCURRENCY, COL_FLOPS, COL_COST, COL_PROMPT, COL_CACHED,
-	COL_COMPLETION, COL_TTFT, COLS
+	COL_COMPLETION, COL_TTFT,
+	COL_PAID, /* joules that are paid for: gross where it is known, else the share */
+	COL_BUSY, /* seconds that are its own, of those that it shared with others of the run */
+	COL_BYTES, /* that decoding it alone read */
+	COLS
 };
 
 #define WANT(col) (1u << (col))
@@ -42,6 +48,7 @@ struct names {
 struct config {
 	uint32_t            model, hardware, scope; /* names */
 	const struct model *known;                  /* NULL: no row of the table of models */
+	const struct model_file *file;              /* NULL: none was named */
 	uint32_t            n, cap;
 	uint32_t           *query;     /* ascending after results_finish(); NULL: row i is query i */
 	uint8_t            *verdict;   /* enum verdict */
@@ -75,6 +82,10 @@ struct results {
 	int                  gross;    /* joules are gross_j, not energy_j */
 	enum repeats         repeats;
 	const struct models *models;   /* NULL: prices and FLOPs only as the rows say */
+	const struct model_files *files;
+	int                 attention; /* count it in the FLOPs of those files' models */
+	int                 by_kwh;    /* what is no cloud model costs kwh_usd for its energy, not its tokens' price */
+	double              kwh_usd;
 
 	struct names       names;
 	struct config    **config;

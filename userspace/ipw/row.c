@@ -31,7 +31,8 @@ static const struct field {
 	FIELD("cached_tokens", IS_NUM, ROW_CACHED), FIELD("completion_tokens", IS_NUM, ROW_COMPLETION),
 	FIELD("flops", IS_NUM, ROW_FLOPS), FIELD("cost_usd", IS_NUM, ROW_COST), FIELD("source", IS_SKIPPED, 0),
 	FIELD("flags", IS_SKIPPED, 0), FIELD("scope", IS_TEXT, ROW_SCOPE), FIELD("gross_j", IS_NUM, ROW_GROSS),
-	FIELD("concurrency_mean", IS_NUM, ROW_CONCURRENCY),
+	FIELD("concurrency_mean", IS_NUM, ROW_CONCURRENCY), FIELD("busy_s", IS_NUM, ROW_BUSY),
+	FIELD("read_bytes", IS_NUM, ROW_BYTES),
 };
 
 #define FIELDS (sizeof(fields) / sizeof(*fields))

@@ -310,6 +310,8 @@ static void on_line(struct http *h, const struct bytes *b, const char *p, size_t
 		start_line(h, b, p, n);
 		break;
 	case HEADER:
+		if (n && b->dir == CONN_IN && h->ops->header)
+			h->ops->header(h->ctx, s->head, p, n, s->cut);
 		if (n)
 			http_header_line(s->head, p, n, s->cut);
 		else

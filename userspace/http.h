@@ -12,11 +12,19 @@
 #define IPW_HTTP_H
 
 #include "userspace/conn.h"
+#include "userspace/util/str.h"
 
 #define HTTP_LINE_MAX     2048
 #define HTTP_START_MAX    65536 /* a start line longer than this is no HTTP */
 #define HTTP_PIPELINE_MAX 64    /* requests waiting for their response on one connection */
 #define HTTP_STRANGE_MAX  (1u << 20) /* bytes without a start line: then it is no HTTP. Till then it may be a body */
+
+/* What a request says of the task that it is a part of, in one of several places. */
+struct http_task {
+	char     id[STR_IDENT + 1];
+	uint8_t  place;           /* from 1, the better ones first; 0: it says nothing */
+	uint8_t  unsure;          /* it cannot be said what: said twice and not the same, or too long to be read */
+};
 
 /* The parts of a head that anyone here asks for. All strings are clean to print (util/str.h). */
 struct http_head {
@@ -32,6 +40,7 @@ struct http_head {
 	uint8_t  chunked, minor, upgrade, expect;
 	uint8_t  bad;             /* a head that two readers could read differently: its framing is not trusted */
 	uint8_t  framing;         /* the header line that was read last says how the body is framed */
+	struct http_task task;    /* filled by http_ops.header */
 };
 
 enum http_over {
@@ -57,6 +66,8 @@ struct http_x {
 };
 
 struct http_ops {
+	/* A line of a request's head, for what this file does not read itself; as http_header_line(). May be NULL. */
+	void (*header)(void *ctx, struct http_head *h, const char *p, size_t n, int cut);
 	/* A request head is complete. */
 	void (*request)(void *ctx, struct http_x *x, const struct http_head *h);
 	/* p NULL: n bytes of the body were not seen; n 0: nobody knows how many. */

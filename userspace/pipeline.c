@@ -42,6 +42,11 @@ static void open_fill(struct pipeline *p, const struct http_x *x, const struct w
 	conn_addr(&x->conn->sock, 0, ret->server, sizeof(ret->server));
 }
 
+static void on_header(void *ctx, struct http_head *h, const char *p, size_t n, int cut)
+{
+	wire_task_line(h, p, n, cut);
+}
+
 static void on_request(void *ctx, struct http_x *x, const struct http_head *h)
 {
 	const struct wire_ops *ops = wire_match(h);
@@ -56,6 +61,7 @@ static void on_request(void *ctx, struct http_x *x, const struct http_head *h)
 	snprintf(open.request_id, sizeof(open.request_id), "%s", h->request_id);
 	snprintf(open.trace_id, sizeof(open.trace_id), "%s", h->trace_id);
 	wire_begin(x->user, ops, &open, x->start_ns);
+	wire_task_head(x->user, h);
 	hops_open(&p->hops, p->next_id, x->conn, &open, x->start_ns);
 	if (h->encoding[0] && strcmp(h->encoding, "identity"))
 		wire_request_coding(x->user, h->encoding);
@@ -147,7 +153,7 @@ static void on_x_gone(void *ctx, struct http_x *x)
 }
 
 static const struct http_ops http_ops = {
-	.request = on_request, .request_body = on_request_body, .request_end = on_request_end,
+	.header = on_header, .request = on_request, .request_body = on_request_body, .request_end = on_request_end,
 	.response = on_response, .response_body = on_response_body,
 	.trouble = on_trouble, .over = on_over, .gone = on_x_gone,
 };

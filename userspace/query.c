@@ -4,6 +4,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "userspace/util/histo.h"
 
@@ -320,6 +321,9 @@ void queries_event(struct queries *qs, const struct wire_ev *e)
 		break;
 	case WIRE_TROUBLE:
 		q->flags |= (e->n & WIRE_TRUNCATED ? QF_TRUNCATED : 0) | (e->n & WIRE_LOST ? QF_LOST_EVENTS : 0);
+		break;
+	case WIRE_TASK:
+		str_clean(q->task, sizeof(q->task), e->str, strlen(e->str)); /* that of a recording may be longer */
 		break;
 	case WIRE_HOP:
 		on_hop(qs, q, e);

@@ -63,6 +63,7 @@ struct query {
 	uint64_t first_tokens;  /* of those counted, in F's event */
 	struct wire_open open;
 	char     model[128];
+	char     task[STR_IDENT + 1]; /* that it is a part of, as its client says; "" if it does not */
 	enum query_end end;
 	int      status;        /* of HTTP; 0 unknown */
 	uint32_t body_bytes;    /* of the request */

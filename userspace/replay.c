@@ -257,7 +257,7 @@ static int play_wire(const struct rec_wire *w, const struct replay_ops *ops, voi
 {
 	size_t tail = w->r.len - offsetof(struct rec_wire, usage);
 	struct wire_ev e = { .kind = (uint32_t)w->r.type - REC_WIRE, .n = w->r.n };
-	int named = e.kind == WIRE_MODEL || e.kind == WIRE_DIALECT;
+	int named = e.kind == WIRE_MODEL || e.kind == WIRE_DIALECT || e.kind == WIRE_TASK;
 	char model[128];
 
 	if (w->r.len < offsetof(struct rec_wire, usage) || !w->ts_ns) /* a time of 0 means that there is none */
@@ -302,7 +302,7 @@ static int play(struct replay *r, const struct rec *h, const struct replay_ops *
 	case REC_STEP:
 		return play_step(r, (const void *)h, ops, ctx);
 	default:
-		if (h->type > REC_WIRE + WIRE_OPEN && h->type <= REC_WIRE + WIRE_HOP)
+		if (h->type > REC_WIRE + WIRE_OPEN && h->type <= REC_WIRE + WIRE_TASK)
 			return play_wire((const void *)h, ops, ctx);
 		return 0; /* facts, and what later versions add */
 	}

@@ -64,11 +64,13 @@ static char *play_log(const struct call *c, size_t n, size_t step, size_t head_m
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static struct call call[FUZZ_CALLS];
-	char *a, *b;
+	char *a, *b, why[160];
 	size_t n, i;
 	int whole = fuzz_decode(data, size, call, &n);
 
 	lost_framing = 0;
+	if (!pipeline_up && wire_tasks("auto", why, sizeof(why)))
+		abort();
 	a = play_log(call, n, SIZE_MAX / 2, whole ? SIZE_MAX / 2 : EV_HEAD_MAX);
 	for (i = 0; i < 2 && whole && !lost_framing; i++) {
 		b = play_log(call, n, i ? 5 : 1, SIZE_MAX / 2);

@@ -142,6 +142,8 @@ static const char *check_query(const struct seen *g, const struct seen *f, int s
 	if (more(g->q.usage.prompt, f->q.usage.prompt) || more(g->q.usage.completion, f->q.usage.completion) ||
 	    more(g->q.usage.cached, f->q.usage.cached))
 		return "more usage than was said";
+	if (*g->q.task && strcmp(g->q.task, f->q.task))
+		return "a query is of another task than it was";
 	if ((g->q.flags & QF_TRUNCATED) || same_query(g, f))
 		return NULL;
 	if (g->q.end == QUERY_RUNNING || g->q.end == QUERY_LOST || (!strict && g->q.end != QUERY_COMPLETE))

@@ -403,6 +403,7 @@ static void all(void)
 static void load(const char *path)
 {
 	const char *base = strrchr(path, '/');
+	char why[160];
 	size_t i;
 
 	scenario_read(&sc, path);
@@ -413,6 +414,10 @@ static void load(const char *path)
 		/* What is found again after a loss depends on where messages begin. */
 		if (sc.call[i].lost || sc.call[i].late)
 			sc.skip |= NO_SPLIT | NO_REGAIN;
+	}
+	if (*sc.task && wire_tasks(sc.task, why, sizeof(why))) {
+		fprintf(stderr, "%s: bad task: %s\n", path, why);
+		exit(2);
 	}
 	play(&real, sc.call, sc.ncall, 1, EV_HEAD_MAX);
 	play(&full, sc.call, sc.ncall, 1, SIZE_MAX / 2);

@@ -86,7 +86,7 @@ static void log_wire(struct play *y, const struct wire_ev *e)
 		[WIRE_OPEN] = "open", [WIRE_REQUEST] = "request", [WIRE_RESPONSE] = "response", [WIRE_MODEL] = "model",
 		[WIRE_TOKENS] = "tokens", [WIRE_USAGE] = "usage", [WIRE_FINISH] = "finish", [WIRE_ERROR] = "error",
 		[WIRE_TROUBLE] = "trouble", [WIRE_OVER] = "over", [WIRE_DIALECT] = "dialect",
-		[WIRE_HOP] = "hop",
+		[WIRE_HOP] = "hop", [WIRE_TASK] = "task",
 	};
 	static const char *const hows[] = { "?", "done", "cancel", "cut", "lost" };
 	char a[24], b[24], c[24];
@@ -99,7 +99,7 @@ static void log_wire(struct play *y, const struct wire_ev *e)
 		text_printf(t, " %u bytes", e->n);
 	else if (e->kind == WIRE_RESPONSE)
 		text_printf(t, " %u %s", e->n, e->stream < 0 ? "unknown" : e->stream ? "stream" : "whole");
-	else if (e->kind == WIRE_MODEL || e->kind == WIRE_DIALECT)
+	else if (e->kind == WIRE_MODEL || e->kind == WIRE_DIALECT || e->kind == WIRE_TASK)
 		text_printf(t, " %s", e->str);
 	else if (e->kind == WIRE_TOKENS)
 		text_printf(t, " %u", e->n);

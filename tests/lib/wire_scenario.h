@@ -48,6 +48,7 @@ struct scenario {
 	size_t    ncall;
 	int       timed;        /* the log gives times */
 	unsigned  skip;         /* enum mode_bit */
+	char      task[256];    /* --task */
 	struct {
 		size_t head, tail;  /* copy limits of this log; 0: the real ones */
 		char  *text;
@@ -414,6 +415,8 @@ static void directive(struct reader *r, char *l)
 	} else if (!strcmp(l, "lost") || !strcmp(l, "twice") || !strcmp(l, "late")) {
 		flush(r);
 		*(*l == 't' ? &r->twice : l[1] == 'o' ? &r->lost : &r->late) = 1;
+	} else if (!strncmp(l, "task ", 5)) {
+		snprintf(r->s->task, sizeof(r->s->task), "%s", l + 5);
 	} else if (!strncmp(l, "skip ", 5)) {
 		take_skip(r, l + 5);
 	} else if (!event_line(r, l)) {

@@ -177,6 +177,33 @@ static void comparisons(void **state)
 	assert_true(str_ihas("x", 1, ""));
 }
 
+/* Sums by Python: h = 0xcbf29ce484222325; for c in b: h = (h ^ c) * 0x100000001b3 % 2**64 */
+static void identifiers(void **state)
+{
+	static const struct { const char *from; size_t len; const char *want; } rows[] = {
+		{ "run-1", 5, "run-1" }, { "run-12", 5, "run-1" }, { "#", 1, "#" },
+		{ "\xd0\xb0\xd0\xb3", 4, "\xd0\xb0\xd0\xb3" },
+		{ "", 0, "" },
+		{ "a b", 3, "#e63f991904833892" },
+		{ "a\0b", 3, "#e5d29919042666b2" },
+		{ "\xff", 1, "#af64724c8602eb6e" },
+		{ "?", 1, "?" },
+	};
+	char long_[STR_IDENT + 2], dst[STR_IDENT + 1];
+	size_t i;
+
+	for (i = 0; i < LEN(rows); i++) {
+		str_ident(dst, rows[i].from, rows[i].len);
+		assert_string_equal(dst, rows[i].want);
+	}
+	memset(long_, 'a', sizeof(long_));
+	str_ident(dst, long_, STR_IDENT);
+	assert_int_equal(strlen(dst), STR_IDENT);
+	assert_memory_equal(dst, long_, STR_IDENT);
+	str_ident(dst, long_, STR_IDENT + 1);
+	assert_string_equal(dst, "#8087e9a889f8a14c");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -185,6 +212,7 @@ int main(void)
 		cmocka_unit_test(random_strings),
 		cmocka_unit_test(every_character),
 		cmocka_unit_test(comparisons),
+		cmocka_unit_test(identifiers),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

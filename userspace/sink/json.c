@@ -60,6 +60,7 @@ static void identity(struct json_out *j, const struct sink *s, const struct quer
 	json_str(j, "server", q->open.server);
 	json_str(j, "request_id", q->open.request_id);
 	json_str(j, "trace_id", q->open.trace_id);
+	json_str(j, "task", q->task);
 	json_str(j, "dialect", q->open.dialect);
 	json_str(j, "path", q->open.path);
 	json_str(j, "model", q->model);

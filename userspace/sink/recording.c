@@ -171,6 +171,7 @@ static size_t wire_size(enum wire_kind kind)
 		return offsetof(struct rec_wire, stream) + sizeof(int64_t);
 	case WIRE_MODEL:
 	case WIRE_DIALECT:
+	case WIRE_TASK:
 		return sizeof(struct rec_wire);
 	default:
 		return offsetof(struct rec_wire, usage);
@@ -198,7 +199,7 @@ static void wire(struct sink *s, const struct wire_ev *e)
 		r->end_ns = e->end_ns;
 	} else if (e->kind == WIRE_HOP) {
 		r->parent = e->parent;
-	} else if (e->kind == WIRE_MODEL || e->kind == WIRE_DIALECT) {
+	} else if (e->kind == WIRE_MODEL || e->kind == WIRE_DIALECT || e->kind == WIRE_TASK) {
 		COPY(r->model, e->str);
 	}
 }

@@ -2,7 +2,7 @@
 /*
  * The recording: the inputs of everything right of the wire, in the order in which the pipeline took them, so that a
  * report is the same arithmetic on the same numbers. It holds no byte of a request or an answer, no header but the two
- * ids, no command line.
+ * ids, no command line; but for what --task asks for, an identifier that the client chose.
  *
  *   struct rec_file, then blocks: struct rec_block + `len` bytes of records.
  *
@@ -159,7 +159,7 @@ struct rec_wire {
 		int64_t stream;    /* WIRE_RESPONSE */
 		uint64_t end_ns;   /* WIRE_OVER */
 		uint64_t parent;   /* WIRE_HOP */
-		char    model[128]; /* WIRE_MODEL, WIRE_DIALECT */
+		char    model[128]; /* WIRE_MODEL, WIRE_DIALECT, WIRE_TASK: the string */
 	};
 };
 

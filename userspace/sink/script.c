@@ -52,6 +52,7 @@ static void print_detail(FILE *f, const struct wire_ev *e)
 		break;
 	case WIRE_MODEL:
 	case WIRE_DIALECT:
+	case WIRE_TASK:
 		fprintf(f, " %s", e->str);
 		break;
 	case WIRE_TOKENS:
@@ -80,6 +81,7 @@ static void wire(struct sink *s, const struct wire_ev *e)
 		[WIRE_OPEN] = "open", [WIRE_REQUEST] = "request", [WIRE_RESPONSE] = "response", [WIRE_MODEL] = "model",
 		[WIRE_TOKENS] = "tokens", [WIRE_USAGE] = "usage", [WIRE_FINISH] = "finish", [WIRE_ERROR] = "error",
 		[WIRE_TROUBLE] = "trouble", [WIRE_OVER] = "over", [WIRE_DIALECT] = "dialect", [WIRE_HOP] = "hop",
+		[WIRE_TASK] = "task",
 	};
 
 	if (e->kind >= sizeof(kinds) / sizeof(*kinds) || !kinds[e->kind])

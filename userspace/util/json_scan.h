@@ -43,7 +43,7 @@ struct json_tree {
 /* A value that ended. An object or array is reported when it begins, as a sign that it is there. */
 struct json_val {
 	enum json_type type;
-	const char    *str;   /* JSON_STRING: its first bytes, escapes decoded, not terminated */
+	const char    *str;   /* JSON_STRING: its first bytes, escapes decoded, not terminated; JSON_NUM: as written */
 	size_t         len;   /* bytes at str */
 	size_t         total; /* bytes the string has, counted with its escapes as written */
 	double         num;   /* JSON_NUM; NAN: too long to say */

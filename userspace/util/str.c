@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include "userspace/util/str.h"
 
+#include <inttypes.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
@@ -67,6 +69,21 @@ void str_clean(char *dst, size_t size, const char *src, size_t len)
 	}
 	if (size)
 		dst[out] = 0;
+}
+
+void str_ident(char dst[STR_IDENT + 1], const char *src, size_t len)
+{
+	uint64_t sum = 0xcbf29ce484222325ull;
+	size_t i;
+
+	if (len <= STR_IDENT && !memchr(src, ' ', len)) {
+		str_clean(dst, STR_IDENT + 1, src, len);
+		if (strlen(dst) == len && !memcmp(dst, src, len))
+			return;
+	}
+	for (i = 0; i < len; i++)
+		sum = (sum ^ (unsigned char)src[i]) * 0x100000001b3ull;
+	snprintf(dst, STR_IDENT + 1, "#%016" PRIx64, sum);
 }
 
 int str_ieq(const char *a, size_t alen, const char *b)

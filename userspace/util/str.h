@@ -11,6 +11,14 @@
  */
 void str_clean(char *dst, size_t size, const char *src, size_t len);
 
+/*
+ * Copies an identifier that a client chose, to be kept and shown. What is longer than STR_IDENT bytes, or is not one
+ * word that str_clean() would leave alone, may be anything, also a text: of that only a sum is kept, "#" and 16 hex
+ * digits (FNV-1a), which tells equal ones and says nothing of them to who cannot guess them.
+ */
+#define STR_IDENT 64
+void str_ident(char dst[STR_IDENT + 1], const char *src, size_t len);
+
 /* Bytes of the well-formed UTF-8 sequence at src[0 .. len); 0: there is none. */
 size_t str_utf8_len(const char *src, size_t len);
 

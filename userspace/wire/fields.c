@@ -184,5 +184,7 @@ void wire_field_in(void *ctx, int id, const struct json_val *v)
 	case WF_TWIN:
 		f->twin = 1;
 		break;
+	default:
+		wire_task_field(w, id - WF_TASK, v);
 	}
 }

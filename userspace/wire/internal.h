@@ -20,6 +20,15 @@ void wire_fields_out(struct wire *w);
 /* A json_fn: one field of it. ctx: struct wire. */
 void wire_field_in(void *ctx, int id, const struct json_val *v);
 
+/* --- task.c ------------------------------------------------------------------------------------------------------- */
+
+/* The dialect's paths of a request and those of the tasks. 0 or -E2BIG. */
+int  wire_task_tree(struct json_tree *t, const struct wire_ops *ops);
+/* Place `i` of the body, from 0. */
+void wire_task_field(struct wire *w, int i, const struct json_val *v);
+/* The request has been read: WIRE_TASK, if it says one. */
+void wire_task_out(struct wire *w, uint64_t ts_ns);
+
 /* --- again.c ------------------------------------------------------------------------------------------------------ */
 
 /*

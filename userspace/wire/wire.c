@@ -20,7 +20,7 @@ int wire_setup(void)
 	int i, err;
 
 	for (i = 0; !done && dialects[i]; i++) {
-		err = json_tree_init(&trees[i].request, dialects[i]->request, dialects[i]->nrequest);
+		err = wire_task_tree(&trees[i].request, dialects[i]);
 		if (!err)
 			err = json_tree_init(&trees[i].answer, dialects[i]->answer, dialects[i]->nanswer);
 		if (err)
@@ -204,6 +204,7 @@ static void request_over(struct wire *w, uint64_t ts_ns, int whole)
 	wire_twin(w, ts_ns);
 	if (w->f.model[0])
 		wire_emit_model(w, ts_ns);
+	wire_task_out(w, ts_ns);
 	wire_fields_init(&w->f);
 	w->gap = 0;
 	wire_emit(w, WIRE_REQUEST, ts_ns, n < UINT32_MAX ? (uint32_t)n : UINT32_MAX);

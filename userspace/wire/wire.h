@@ -30,6 +30,7 @@ enum wire_kind {
 	WIRE_OVER     = 10, /* n: enum http_over; ts_ns: when that was noticed; end_ns: return of the last send, or 0 */
 	WIRE_DIALECT  = 11, /* `str`: the dialect is another one than WIRE_OPEN said */
 	WIRE_HOP      = 12, /* the query is a hop of query `parent`; n: enum wire_hop */
+	WIRE_TASK     = 13, /* `str`: the task that it is a part of, see wire_tasks(); just before WIRE_REQUEST */
 };
 
 /* How it is known which of its queries a process asks another for. */
@@ -107,6 +108,7 @@ enum wire_field {
 	WF_COMPLETION,  /* number: tokens generated so far, or in all */
 	WF_TYPE,        /* string: what kind of event this is, for `fix` */
 	WF_TWIN,        /* anything there: this is not the dialect but its `twin` */
+	WF_TASK,        /* string or number: the task; this one and those after it, one for each place */
 };
 
 /* What one event of an answer (or one whole answer) said. */
@@ -170,10 +172,20 @@ struct wire {
 	struct inflate *inflate;           /* of a coded body */
 	uint32_t    ntail, nguess;         /* nguess: kept before the piece that wire_guess() was given last */
 	int         status;                /* of the answer */
+	struct http_task task;
 };
 
 /* Whether a request is a query, and in which dialect; NULL if not. */
 const struct wire_ops *wire_match(const struct http_head *request);
+
+/*
+ * Where clients say which task a query is a part of: "header:NAME", "json:PATH" (of the request's body, keys joined by
+ * '.'), "trace" (the trace of W3C traceparent), or "auto", a list of those that are in use; joined by commas. The first
+ * place that says something holds. Not called: nowhere is looked. Before wire_setup(); the last call holds. 0, or
+ * -EINVAL with the reason in ret_why: a place that may hold a text or a secret is refused.
+ */
+#define WIRE_TASKS 16 /* places */
+int  wire_tasks(const char *spec, char *ret_why, size_t size);
 
 /* The first wire_* call compiles the dialects' tables; -E2BIG if one is too large (a unit test makes sure of it). */
 int  wire_setup(void);
@@ -181,6 +193,10 @@ int  wire_setup(void);
 /* Emits WIRE_OPEN. */
 void wire_begin(struct wire *w, const struct wire_ops *ops, const struct wire_open *open, uint64_t ts_ns);
 void wire_release(struct wire *w);
+/* A line of a request's head, as http_ops.header has it. */
+void wire_task_line(struct http_head *h, const char *p, size_t n, int cut);
+/* What its head said of the task. */
+void wire_task_head(struct wire *w, const struct http_head *h);
 /* The request's body is in this content coding. */
 void wire_request_coding(struct wire *w, const char *coding);
 

@@ -88,6 +88,8 @@ struct attrib_ops {
 	void (*line)(void *ctx, const struct result *r);
 	/* Its joules do not change any more. The query is freed after this. */
 	void (*final)(void *ctx, const struct result *r);
+	/* A tick is settled; it is gone after this. NULL: nobody wants to know. */
+	void (*tick)(void *ctx, const struct tick *t);
 };
 
 /* One slot in one tick: ns of active time of all queries, and ns in which there was one at least. */

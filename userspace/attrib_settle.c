@@ -180,6 +180,8 @@ static void settle(struct attrib *a, uint64_t k)
 	find_floor(a, t, quiet);
 	a->total_s += len * 1e-9;
 	a->settled = k + 1;
+	if (a->ops->tick)
+		a->ops->tick(a->ctx, t);
 	timeline_drop(a->tl, a->settled);
 }
 

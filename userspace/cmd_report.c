@@ -65,7 +65,7 @@ int cmd_report(int argc, char **argv)
 
 	if (err)
 		return err == 1 ? 0 : err;
-	sink = sink_stdout(o.json, o.verbose);
+	sink = sink_stdout(o.json, o.by_task, o.verbose);
 	sink.final = 1;
 	return report_file(o.in, o.by_tokens, &sink);
 }

@@ -15,7 +15,7 @@ int cmd_trace(int argc, char **argv)
 
 	if (err)
 		return err == 1 ? 0 : err;
-	to[0] = sink_stdout(o.json, o.verbose);
+	to[0] = sink_stdout(o.json, o.by_task, o.verbose);
 	to[0].final = o.json;
 	if (o.out)
 		to[n++] = (struct sink){ .ops = sink_find("recording"), .path = o.out };

@@ -13,7 +13,7 @@
 #define MET (RUN | CMD_LIST | CMD_CHECK)
 
 enum { O_METER = 256, O_POWER_MODEL, O_IDLE, O_SYSFS, O_PROCFS, O_NET, O_JSON, O_DURATION,
-       O_PORT, O_COMM, O_CGROUP, O_UNIT, O_ONLY, O_FOLLOW, O_NO_STEPS, O_SPLIT };
+       O_PORT, O_COMM, O_CGROUP, O_UNIT, O_ONLY, O_FOLLOW, O_NO_STEPS, O_SPLIT, O_TASK, O_BY };
 
 static const struct arg table[] = {
 	{ 'p', "pid", "PID[,PID...]", "trace these processes, their threads and children", RUN | CMD_CHECK },
@@ -39,6 +39,10 @@ static const struct arg table[] = {
 	{ O_NET, "net", "tp|sys", "network tier (the best that works if not given)", RUN | CMD_CHECK },
 	{ O_NO_STEPS, "no-steps", NULL, "do not look at the steps of the server's engine", RUN | CMD_CHECK },
 	{ O_SPLIT, "split", "auto|tokens", "by what the meter teaches where that is better, or by tokens alone",
+	  CMD_TRACE | CMD_REPORT },
+	{ O_TASK, "task", "header:NAME|json:PATH|trace|auto",
+	  "join queries to tasks by what clients say there; may be a list, its first that is there holds", RUN },
+	{ O_BY, "by", "query|task", "a line for each query, or each task with its turns and gaps",
 	  CMD_TRACE | CMD_REPORT },
 	{ 'v', "verbose", NULL, "say more", ALL },
 	{ ARG_HELP, "help", NULL, "this text", ALL },
@@ -174,6 +178,12 @@ static int take(void *ctx, int id, const char *arg)
 	case O_SPLIT:
 		o->by_tokens = !strcmp(arg, "tokens");
 		return o->by_tokens || !strcmp(arg, "auto") ? 0 : -EINVAL;
+	case O_TASK:
+		o->task = arg;
+		return *arg ? 0 : -EINVAL;
+	case O_BY:
+		o->by_task = !strcmp(arg, "task");
+		return o->by_task || !strcmp(arg, "query") ? 0 : -EINVAL;
 	case 'o':
 		o->out = arg;
 		return *arg ? 0 : -EINVAL;
@@ -265,7 +275,16 @@ static int complete(struct opts *o, int command, int argc, char **argv)
 {
 	int dashes = optind > 1 && !strcmp(argv[optind - 1], "--");
 	int named = (o->npid != 0) + (o->find_by != FIND_PID);
+	char why[160];
 
+	if (o->task && wire_tasks(o->task, why, sizeof(why))) {
+		say("bad value for --task: %s", why);
+		return EXIT_USAGE;
+	}
+	if (command == CMD_TRACE && o->by_task && !o->task) {
+		say("--by task needs --task, to know what tasks there are");
+		return EXIT_USAGE;
+	}
 	if (command & RUN && dashes && optind < argc)
 		o->cmd = argv + optind;
 	else if (optind < argc) {

@@ -28,6 +28,8 @@ struct opts {
 	int      follow;     /* and what comes after it */
 	int      no_steps;   /* of the engine */
 	int      by_tokens;  /* --split tokens */
+	const char *task;    /* as given; NULL: nothing is looked for. wire_tasks() has it */
+	int      by_task;    /* --by task */
 	char   **cmd; /* NULL-terminated; NULL: none */
 	double   duration_s; /* 0: until told to stop */
 	const char *out, *in;

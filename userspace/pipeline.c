@@ -378,8 +378,15 @@ static void on_final(void *ctx, const struct result *r)
 	give(p, r);
 }
 
-static const struct attrib_ops attrib_ops = { .line = on_line, .final = on_final };
-static const struct attrib_ops final_ops = { .final = on_final };
+static void on_tick(void *ctx, const struct tick *t)
+{
+	struct pipeline *p = ctx;
+
+	tasks_tick(&p->totals.tasks, &p->attrib, t);
+}
+
+static const struct attrib_ops attrib_ops = { .line = on_line, .final = on_final, .tick = on_tick };
+static const struct attrib_ops final_ops = { .final = on_final, .tick = on_tick };
 
 /* Lines are much work, and not all sinks want them. */
 static const struct attrib_ops *ops_for(const struct sink *sink, int nsink)
@@ -460,11 +467,12 @@ int pipeline_err(const struct pipeline *p)
 int pipeline_close(struct pipeline *p, const struct run_end *end)
 {
 	struct summary m;
-	int i, err = 0, e;
+	int i, err, e;
 
 	conns_release(&p->conns); /* those that are not read have something to say */
 	queries_end(&p->queries, end->end_ns);
 	attrib_advance(&p->attrib, 1);
+	err = tasks_settle(&p->totals.tasks, &p->attrib);
 	totals_summary(&p->totals, &p->attrib, p->run, end, &m);
 	EACH_SINK(p, summary, &m);
 	for (i = 0; i < p->nsink; i++) {

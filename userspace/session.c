@@ -373,6 +373,7 @@ static int begin(struct session *s, const struct sink *to, int nsink)
 	err = pipeline_init(&s->pipeline, &s->run, s->meters, s->nmeter, s->idle, to, nsink);
 	s->piped = 1;
 	s->pipeline.attrib.by_tokens = s->o->by_tokens;
+	s->pipeline.totals.tasks.off = !s->o->task;
 	if (err) {
 		say("cannot open the output%s%s%s: %s", s->o->out ? " '" : "", s->o->out ? s->o->out : "",
 		    s->o->out ? "'" : "", strerror(-err));

@@ -91,6 +91,7 @@ void totals_add(struct totals *t, const struct result *r, int nch)
 	if (r->q->itl && row->itl)
 		(void)histo_merge(row->itl, r->q->itl);
 	add_energy(row, r, nch, query_completion_tokens(r->q) >= 0);
+	tasks_add(&t->tasks, r, nch);
 }
 
 /* The edges' variance at an idle floor of w watts. */
@@ -156,6 +157,7 @@ void totals_release(struct totals *t)
 {
 	int i;
 
+	tasks_release(&t->tasks);
 	for (i = 0; i < t->nrow; i++) {
 		histo_free(t->row[i].ttft);
 		histo_free(t->row[i].tpot);

@@ -3,7 +3,7 @@
 #ifndef IPW_TOTALS_H
 #define IPW_TOTALS_H
 
-#include "userspace/attrib.h"
+#include "userspace/tasks.h"
 #include "userspace/util/histo.h"
 
 #define TOTALS_ROWS 64 /* (model, dialect) pairs; what comes after is summed in the last row, named "(others)" */
@@ -58,6 +58,7 @@ struct totals {
 	uint64_t hops;         /* of all queries */
 	uint32_t flags;
 	uint64_t methods[METHOD_GPU_UNSPLIT + 1]; /* queries by enum attrib_method */
+	struct tasks tasks;
 };
 
 /* One channel in the summary. */

@@ -29,6 +29,7 @@ BESIDE = {"userspace/attrib.h": {"userspace/timeline.h", "userspace/weight.h", "
           "userspace/timeline.h": {"collectors/sampler.h", "bpf/event.h"},
           "userspace/weight.h": {"userspace/timeline.h"}, "userspace/floor.h": {"userspace/timeline.h"},
           "userspace/books.h": {"userspace/timeline.h"},
+          "userspace/tasks.h": {"userspace/attrib.h"}, "userspace/totals.h": {"userspace/tasks.h"},
           "userspace/conn.h": {"bpf/event.h"}}
 
 

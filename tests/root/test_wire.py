@@ -147,6 +147,13 @@ def plain(line):
     return re.sub(r"^q\d+ ", "", line)
 
 
+def task_of(path):
+    """What the file asks for with --task."""
+    with open(path) as f:
+        m = re.search(r"^task (.*)", f.read(), re.M)
+    return m.group(1) if m else ""
+
+
 def expected(path):
     """{query: [lines]} of the file's log, and which queries still run at its end."""
     out, running = {}, set()
@@ -187,17 +194,17 @@ def same(want, running, got):
     return True
 
 
-def tier(net, files):
+def tier(net, task, files):
     with tempdir() as d:
         rig = Rig(d)
         data = os.path.join(d, "ipw.data")
-        t = Tracer("record", "-p", rig.p.pid, "-o", data, "--net", net).attached()
+        t = Tracer("record", "-p", rig.p.pid, "-o", data, "--net", net, *(["--task", task] if task else [])).attached()
         names = {f: rig.play(calls) for f, calls in files.items()}
         time.sleep(0.5)
         status = stop(t.p, signal.SIGINT)
         stop(rig.p)
         got = script(data)
-    check(status == 0, "%s: the tracer ends well" % net, t.stderr())
+    check(status == 0, "%s: the tracer ends well%s" % (net, ", --task " + task if task else ""), t.stderr())
     for f in files:
         want, running = expected(os.path.join(WIRE, f))
         ours = [q for name in names[f] for q in (got.get(name, []) if name != "unix" else got.pop(name, []))]
@@ -213,5 +220,7 @@ unreal = [f for f, calls in files.items() if any(w in UNREAL for c in calls for 
 files = {f: c for f, c in files.items() if f not in unreal}
 check(len(files) > 100, "%d conversations can be had on a socket; these cannot: %s" % (len(files), " ".join(unreal)))
 for net in ("tp", "sys"):
-    tier(net, {f: c for f, c in files.items() if net == "sys" or all(k[3] != "unix" for k in c)})
+    for task in sorted({task_of(os.path.join(WIRE, f)) for f in files}):
+        tier(net, task, {f: c for f, c in files.items() if task_of(os.path.join(WIRE, f)) == task and
+                         (net == "sys" or all(k[3] != "unix" for k in c))})
 done()

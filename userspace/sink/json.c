@@ -185,6 +185,94 @@ static void unread(struct sink *s, const struct wire_unread *u)
 	fflush(s->out);
 }
 
+static void cost(struct json_out *j, const struct summary *m, const struct task_cost *c)
+{
+	struct task_joules e = task_joules(m->books, c);
+
+	json_int_or_null(j, "prompt_tokens", c->prompt);
+	json_int_or_null(j, "cached_tokens", c->cached);
+	json_int_or_null(j, "completion_tokens", c->completion);
+	json_num(j, "energy_j", e.energy_j);
+	json_num(j, "gross_j", e.gross_j);
+	json_num(j, "bound_j", c->bound_j);
+	json_num(j, "prefill_j", e.prefill_j);
+	json_num(j, "decode_j", e.decode_j);
+	flags(j, c->flags);
+}
+
+static void turns(struct json_out *j, const struct summary *m, const struct task *t)
+{
+	const struct turn *u;
+
+	json_open(j, "turns", '[');
+	for (u = t->turn; u < t->turn + t->nturn; u++) {
+		json_open(j, NULL, '{');
+		json_int(j, "id", (int64_t)u->id);
+		json_int_or_null(j, "start_ns", u->start_ns ? (int64_t)u->start_ns : -1);
+		json_str(j, "end", query_end_name(u->end));
+		json_num(j, "ttft_ms", u->ttft_ms);
+		json_num(j, "duration_ms", u->duration_ms);
+		json_int_or_null(j, "repeated_tokens", u->repeated);
+		cost(j, m, &u->cost);
+		json_close(j, '}');
+	}
+	json_close(j, ']');
+}
+
+static void gaps(struct json_out *j, const struct task *t)
+{
+	const struct task_gap *g;
+
+	json_open(j, "gaps", '[');
+	for (g = t->gap; g < t->gap + t->ngap; g++) {
+		json_open(j, NULL, '{');
+		json_int(j, "after", (int64_t)g->after->id);
+		json_int(j, "before", (int64_t)g->before->id);
+		json_int(j, "start_ns", (int64_t)g->from_ns);
+		json_num(j, "duration_ms", (double)(g->to_ns - g->from_ns) / 1e6);
+		json_num(j, "quiet_ms", g->quiet_s * 1e3);
+		json_num(j, "idle_j", g->idle_j);
+		json_num(j, "idle_share_j", g->idle_share_j);
+		json_close(j, '}');
+	}
+	json_close(j, ']');
+}
+
+/* The last one, without a name, has the queries of no task, so that all of them add up to the books. */
+static void task(struct sink *s, const struct summary *m, const struct task *t)
+{
+	struct json_out j = { .f = s->out };
+	int64_t start = t->nturn && t->turn->start_ns ? (int64_t)t->turn->start_ns : -1;
+
+	json_open(&j, NULL, '{');
+	json_str(&j, "type", "task");
+	json_int(&j, "schema", JSON_SCHEMA);
+	json_str(&j, "task", t->name);
+	json_int_or_null(&j, "start_ns", start);
+	wall(&j, s, "start_time", start > 0 ? (uint64_t)start : 0);
+	json_num(&j, "active_ms", t->nturn ? (double)t->active_ns / 1e6 : NAN);
+	json_num(&j, "gaps_ms", t->nturn ? (double)t->gap_ns / 1e6 : NAN);
+	json_int(&j, "queries", (int64_t)t->queries);
+	json_int(&j, "errors", (int64_t)t->errors);
+	json_int(&j, "cancels", (int64_t)t->cancels);
+	cost(&j, m, &t->cost);
+	turns(&j, m, t);
+	gaps(&j, t);
+	json_close(&j, '}');
+	json_line(&j);
+}
+
+static void tasks(struct sink *s, const struct summary *m)
+{
+	const struct tasks *t = &m->totals->tasks;
+	size_t i;
+
+	for (i = 0; i < t->ntask; i++)
+		task(s, m, t->task[i]);
+	if (t->ntask)
+		task(s, m, &t->rest);
+}
+
 static void books(struct json_out *j, const struct summary *m)
 {
 	int i;
@@ -232,6 +320,7 @@ static void summary(struct sink *s, const struct summary *m)
 	struct json_out j = { .f = s->out };
 	int i;
 
+	tasks(s, m);
 	json_open(&j, NULL, '{');
 	json_str(&j, "type", "summary");
 	json_int(&j, "schema", JSON_SCHEMA);

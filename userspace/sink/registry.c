@@ -3,10 +3,11 @@
 
 #include <string.h>
 
-extern const struct sink_ops sink_text, sink_json, sink_script, sink_recording;
+extern const struct sink_ops sink_text, sink_tasks, sink_json, sink_script, sink_recording;
 
 const struct sink_ops *const sinks[] = {
 	&sink_text,
+	&sink_tasks,
 	&sink_json,
 	&sink_script,
 	&sink_recording,

@@ -326,6 +326,9 @@ static void summary(struct sink *s, const struct summary *m)
 	if (m->totals->hops)
 		fprintf(f, "  %llu hops between processes of the server are in the queries they were for\n",
 			(unsigned long long)m->totals->hops);
+	if (m->totals->tasks.ntask)
+		fprintf(f, "  %zu tasks of %zu turns: --by task has them\n", m->totals->tasks.ntask,
+			m->totals->tasks.nturn);
 	books(s, m);
 	fprintf(f, "\n  split by %s; every %u ms; network tier %s\n",
 		attrib_method_name(summary_method(m)) ? attrib_method_name(summary_method(m)) : "nothing",

@@ -12,7 +12,8 @@ from harness import TRACE, check, done  # noqa: E402
 HERE = os.path.dirname(os.path.abspath(__file__))
 
 for name in sorted(os.listdir(HERE)):
-    for out, args in (("out.txt", []), ("out-v.txt", ["-v"]), ("out.jsonl", ["--json"])):
+    for out, args in (("out.txt", []), ("out-v.txt", ["-v"]), ("out.jsonl", ["--json"]),
+                      ("out-task.txt", ["--by", "task"])):
         want = os.path.join(HERE, name, out)
         if not os.path.exists(want):
             continue

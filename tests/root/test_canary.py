@@ -42,7 +42,8 @@ def queries(port, prompt, keys):
     for path in ("/v1/chat/completions", "/v1/chat/completions?api_key=" + keys[0], "/whole/v1/chat/completions",
                  "/long/v1/chat/completions", "/error/v1/chat/completions"):
         c = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-        c.request("POST", path, json.dumps({"messages": [{"role": "user", "content": prompt}], "stream": True}),
+        c.request("POST", path, json.dumps({"messages": [{"role": "user", "content": prompt}], "stream": True,
+                                             "user": prompt}),
                   {"Authorization": "Bearer " + keys[1], "X-Api-Key": keys[1], "Content-Type": "application/json",
                    "Cookie": "session=" + keys[1]})
         c.getresponse().read()
@@ -89,7 +90,8 @@ def main():
             wait_for(lambda: listening(port), 10, "the scripted server does not listen")
             run(["-p", server.pid], port, prompt, keys, out)
             run(["-p", server.pid, "-v", "--net", "sys"], port, prompt, keys, out)
-            run(["-p", server.pid, "--json", "-o", os.path.join(d, "a.data")], port, prompt, keys, out)
+            run(["-p", server.pid, "--json", "-o", os.path.join(d, "a.data"), "--task", "json:user"], port,
+                prompt, keys, out)
             run(["record", "-p", server.pid, "-o", os.path.join(d, "b.data")], port, prompt, keys, out)
         finally:
             server.kill()
@@ -113,6 +115,7 @@ def main():
                 out.append(("report " + " ".join(more), p.stdout + p.stderr))
                 check(p.returncode == 0 and p.stdout.count(b"\n") > 5, "report %s of %s says something" % (more, name))
     check(sum(b"/v1/chat/completions" in data for _, data in out) >= 4, "the queries were seen")
+    check(sum(data.count(b'"task":"#') for _, data in out) > 1, "a prompt that is said to be a task's id is a sum")
     search(out, prompt.split(), "the prompt")
     search(out, [x.strip() for x in deltas], "each delta of the answer")
     search(out, [error[22:-3]], "the error's text")

@@ -35,7 +35,7 @@ def is_up(port):
 
 def ask(port, i, body):
     c = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-    c.request("POST", "/q%d/v1/chat/completions" % i, body)
+    c.request("POST", "/q%d/v1/chat/completions" % i, body, {"X-Session-Id": "of-q%d" % i})
     c.getresponse().read()
     c.close()
 
@@ -62,7 +62,7 @@ def one(kind, by, net="tp", unix=False, same=False, hops=1):
         data = os.path.join(d, "ipw.data")
         try:
             wait_for(lambda: is_up(port), 20, "the proxy is not up")
-            with tracer("-p", p.pid, "--json", "--net", net, "-o", data) as t:
+            with tracer("-p", p.pid, "--json", "--net", net, "-o", data, "--task", "auto") as t:
                 ask_all(port, same)
                 t.stop()
         finally:
@@ -72,6 +72,8 @@ def one(kind, by, net="tp", unix=False, same=False, hops=1):
         check(len(t.rows) == N and len(rows) == N, "%s: each query is one row" % what,
               [(r["pid"], r["path"]) for r in t.rows])
         check(all(r["pid"] == p.pid for r in t.rows), "%s: of the front" % what)
+        check(all(r["task"] == "of-" + k for k, r in rows.items()), "%s: of the front's task" % what,
+              [(k, r["task"]) for k, r in rows.items()])
         check(all(len(r["hops"]) == hops for r in t.rows), "%s: with %d hops" % (what, hops),
               [len(r["hops"]) for r in t.rows])
         wrong = [(k, h["path"]) for k, r in rows.items() for h in r["hops"] if h["path"].split("/")[1] != k]

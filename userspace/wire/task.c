@@ -6,8 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#define NAME_MAX_ 64  /* of a header */
-#define SPEC_MAX  1024
+#define HEADER_MAX 64   /* of a name */
+#define SPEC_MAX   1024
 
 /*
  * In use by agents: x-session-id (opencode, gateways), x-dynamo-session-id (NVIDIA Dynamo, "Session IDs"),
@@ -46,7 +46,7 @@ static const char *bad_header(const char *name)
 {
 	size_t n = strlen(name), i;
 
-	if (!n || n > NAME_MAX_ || strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+	if (!n || n > HEADER_MAX || strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 						"!#$%&'*+-.^_`|~") != n)
 		return "is no name of a header";
 	for (i = 0; secret[i]; i++)
@@ -114,7 +114,7 @@ static const char *add_place(char *p)
 int wire_tasks(const char *spec, char *ret_why, size_t size)
 {
 	int n = snprintf(spec_text, sizeof(spec_text), "%s", strcmp(spec, "auto") ? spec : automatic);
-	char *p = spec_text, *comma;
+	char *p, *comma;
 	const char *bad;
 
 	nplace = 0;
@@ -122,7 +122,7 @@ int wire_tasks(const char *spec, char *ret_why, size_t size)
 		snprintf(ret_why, size, "it is too long");
 		return -EINVAL;
 	}
-	do {
+	for (p = spec_text; p; p = comma ? comma + 1 : NULL) {
 		comma = strchr(p, ',');
 		if (comma)
 			*comma = 0;
@@ -132,8 +132,7 @@ int wire_tasks(const char *spec, char *ret_why, size_t size)
 			nplace = 0;
 			return -EINVAL;
 		}
-		p = comma + 1;
-	} while (comma);
+	}
 	return 0;
 }
 

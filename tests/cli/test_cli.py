@@ -14,9 +14,10 @@ from harness import ROOT, TRACE, check, done, tempdir  # noqa: E402
 
 GOLDEN = os.path.join(ROOT, "tests/golden/llama/in.data")
 
-QUERY = """type schema id pid client server request_id trace_id dialect path model stream status start_ns start_time
-queue_ms ttft_ms tpot_ms itl_p50_ms itl_p95_ms duration_ms prompt_tokens cached_tokens completion_tokens end energy_j
-bound_j queue_j prefill_j decode_j j_per_output_token energy_by_domain source method concurrency_mean flags""".split()
+QUERY = """type schema id pid client server request_id trace_id task dialect path model stream status start_ns
+start_time queue_ms ttft_ms tpot_ms itl_p50_ms itl_p95_ms duration_ms prompt_tokens cached_tokens
+completion_tokens end energy_j bound_j queue_j prefill_j decode_j j_per_output_token energy_by_domain source
+method concurrency_mean flags""".split()
 SUMMARY = """type schema version hardware kernel start_time duration_s queries errors cancels prompt_tokens
 completion_tokens tokens_per_s concurrency_mean measured_j queries_j server_other_j others_j idle_j energy_by_domain
 bound_j mean_w idle_source method sources lost_events evicted unread_connections tracer_cpu_s""".split()
@@ -55,6 +56,7 @@ def usage():
                        (["-p", "1", "--task", "json:model"], "says something else"),
                        (["-p", "1", "--task", ",".join(["trace"] * 17)], "is one too many"),
                        (["-p", "1", "--task", "json:" + "a.b." * 300 + "c"], "it is too long"),
+                       (["-p", "1", "--task", "json:" + "a.b." * 30 + "c"], "too many parts"),
                        (["-p", "1", "--power-model", "idle=5"], "bad value"),
                        (["-p", "1", "--power-model", "idle=5,max=4"], "bad value"),
                        (["-p", "1", "--", "true"], "exclude each other"),

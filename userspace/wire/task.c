@@ -111,6 +111,18 @@ static const char *add_place(char *p)
 	return bad;
 }
 
+/* The dialects' tables have room for the members that are asked for. */
+static int fits(void)
+{
+	struct json_tree t;
+	int i;
+
+	for (i = 0; dialects[i]; i++)
+		if (wire_task_tree(&t, dialects[i]))
+			return 0;
+	return 1;
+}
+
 int wire_tasks(const char *spec, char *ret_why, size_t size)
 {
 	int n = snprintf(spec_text, sizeof(spec_text), "%s", strcmp(spec, "auto") ? spec : automatic);
@@ -133,7 +145,11 @@ int wire_tasks(const char *spec, char *ret_why, size_t size)
 			return -EINVAL;
 		}
 	}
-	return 0;
+	if (fits())
+		return 0;
+	snprintf(ret_why, size, "its paths have too many parts");
+	nplace = 0;
+	return -EINVAL;
 }
 
 int wire_task_tree(struct json_tree *t, const struct wire_ops *ops)

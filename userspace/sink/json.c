@@ -258,6 +258,8 @@ static void task(struct sink *s, const struct summary *m, const struct task *t)
 	cost(&j, m, &t->cost);
 	turns(&j, m, t);
 	gaps(&j, t);
+	if (t == &m->totals->tasks.rest)
+		json_int(&j, "no_room", (int64_t)m->totals->tasks.no_room);
 	json_close(&j, '}');
 	json_line(&j);
 }

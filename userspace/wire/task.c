@@ -123,14 +123,31 @@ static int fits(void)
 	return 1;
 }
 
+/* The list, with what "auto" in it stands for. 0: it is too long. */
+static int copy_spec(const char *spec)
+{
+	const char *sep = "", *item;
+	size_t n = 0, len;
+
+	for (;; spec += len + 1, sep = ",") {
+		len = strcspn(spec, ",");
+		item = len == 4 && !memcmp(spec, "auto", 4) ? automatic : spec;
+		n += (size_t)snprintf(spec_text + n, sizeof(spec_text) - n, "%s%.*s", sep,
+				      (int)(item == spec ? len : sizeof(automatic)), item);
+		if (n >= sizeof(spec_text))
+			return 0;
+		if (!spec[len])
+			return 1;
+	}
+}
+
 int wire_tasks(const char *spec, char *ret_why, size_t size)
 {
-	int n = snprintf(spec_text, sizeof(spec_text), "%s", strcmp(spec, "auto") ? spec : automatic);
 	char *p, *comma;
 	const char *bad;
 
 	nplace = 0;
-	if (n >= (int)sizeof(spec_text)) {
+	if (!copy_spec(spec)) {
 		snprintf(ret_why, size, "it is too long");
 		return -EINVAL;
 	}

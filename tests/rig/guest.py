@@ -14,6 +14,8 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.error
+import urllib.request
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 LOAD = os.path.join(HERE, "../../build/tests/rig/load")
@@ -21,6 +23,7 @@ TRACE = os.path.join(HERE, "../../build/ipw-trace")
 ENGINE = os.path.join(HERE, "../../build/tests/rig/engine")
 NVML = os.path.join(HERE, "../../build/tests/lib/nvml_stub.so")
 RIG = "/proc/ipw_rig/"
+LLAMA = os.path.join(HERE, "../../scripts/llama-server")
 PORT = 8000
 
 
@@ -67,7 +70,29 @@ def gpu(s, pid):
     return dict(os.environ, LD_LIBRARY_PATH="/tmp/nvml", IPW_NVML_STUB="/tmp/gpu")
 
 
+def llama(s):
+    """The real llama.cpp, of the Python environment that is /share. All its threads are called as its program is."""
+    if not os.path.exists("/tmp/server"):
+        os.symlink("/usr/bin/python3", "/tmp/server")
+    path = glob.glob("/share/lib/python3.*/site-packages")[0]
+    for folder, _, files in os.walk(path):
+        for name in files:
+            if name.endswith((".gguf", ".so")):
+                read(os.path.join(folder, name))
+    p = subprocess.Popen(["/tmp/server", LLAMA, str(PORT), *s["llama"]], env=dict(os.environ, PYTHONPATH=path))
+    while True:
+        try:
+            urllib.request.urlopen("http://127.0.0.1:%d/health" % PORT)
+            return p
+        except urllib.error.URLError:
+            if p.poll() is not None:
+                raise RuntimeError("llama.cpp ended")
+            time.sleep(0.5)
+
+
 def serve(s):
+    if "llama" in s:
+        return llama(s)
     if "plan" in s:
         with open("/tmp/plan", "w") as f:
             f.write(s["plan"])
@@ -101,7 +126,8 @@ def play(s, procs):
     for at, what, arg in sorted(s.get("at", []), key=lambda x: x[0]) + [[s["seconds"], "end", None]]:
         time.sleep(max(0, begin + at - time.monotonic()))
         if what == "ask":
-            procs.append(subprocess.Popen([LOAD, "ask", str(PORT), str(arg)]))
+            n, tokens, words = arg if isinstance(arg, list) else (arg, 6, 1)
+            procs.append(subprocess.Popen([LOAD, "ask", *map(str, (PORT, n, tokens, words))]))
         elif what == "control":
             control([arg])
         elif what == "write":

@@ -6,7 +6,7 @@
  *	load serve NAME CPU PORT TOKENS BURN_MS WAIT_MS
  *	                                        a server: answers each request with TOKENS events, computing for BURN_MS
  *	                                        and waiting for WAIT_MS before each; one request at a time
- *	load ask PORT N                         N requests, one after the other
+ *	load ask PORT N TOKENS WORDS            N requests, one after the other: TOKENS to answer a prompt of WORDS
  */
 #include <arpa/inet.h>
 #include <sched.h>
@@ -118,26 +118,51 @@ static int serve(char **arg)
 	return 1;
 }
 
+static void prompt(char *body, size_t size, int tokens, int words)
+{
+	size_t n = (size_t)snprintf(body, size, "{\"max_tokens\":%d,\"stream\":true,\"stream_options\":"
+				    "{\"include_usage\":true},\"messages\":[{\"role\":\"user\",\"content\":\"", tokens);
+
+	for (; words-- > 0 && n < size - 16;)
+		n += (size_t)snprintf(body + n, size - n, "hi ");
+	snprintf(body + n, size - n, "\"}]}");
+}
+
+/* 0: the server goes on listening on this connection; 1: it may not; -1: nor did it before, there is no answer. */
+static int ask_once(int s, const char *body)
+{
+	char text[65536];
+	ssize_t got;
+	size_t n;
+
+	snprintf(text, sizeof(text), "POST /v1/chat/completions HTTP/1.1\r\nHost: rig\r\n"
+		 "Content-Type: application/json\r\nContent-Length: %zu\r\n\r\n%s", strlen(body), body);
+	if (send(s, text, strlen(text), MSG_NOSIGNAL) < 0)
+		return -1;
+	for (n = 0; n < sizeof(text) - 1 && (got = read(s, text + n, sizeof(text) - 1 - n)) > 0;) {
+		n += (size_t)got;
+		if (n >= 7 && !memcmp(text + n - 7, "\r\n0\r\n\r\n", 7))
+			return !!memmem(text, n, "Connection: close", 17);
+	}
+	return n ? 1 : -1;
+}
+
 static int ask(char **arg)
 {
-	static const char body[] = "{\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}],\"stream\":true}";
 	struct sockaddr_in a;
-	int s = at(atoi(arg[0]), &a), i;
-	char text[65536];
-	size_t n;
-	ssize_t got;
+	char body[4096];
+	int s = -1, left = atoi(arg[1]), err = 0;
 
-	if (connect(s, (struct sockaddr *)&a, sizeof(a)))
-		return 1;
-	for (i = 0; i < atoi(arg[1]); i++) {
-		snprintf(text, sizeof(text), "POST /v1/chat/completions HTTP/1.1\r\nHost: rig\r\n"
-			 "Content-Type: application/json\r\nContent-Length: %zu\r\n\r\n%s", sizeof(body) - 1, body);
-		(void)!write(s, text, strlen(text));
-		for (n = 0; n < sizeof(text) - 1 && (got = read(s, text + n, sizeof(text) - 1 - n)) > 0;) {
-			n += (size_t)got;
-			if (n >= 5 && !memcmp(text + n - 5, "0\r\n\r\n", 5))
-				break;
-		}
+	prompt(body, sizeof(body), atoi(arg[2]), atoi(arg[3]));
+	while (left > 0) {
+		if (s < 0 && connect(s = at(atoi(arg[0]), &a), (struct sockaddr *)&a, sizeof(a)))
+			return 1;
+		err = ask_once(s, body);
+		left -= err >= 0;
+		if (!err)
+			continue;
+		close(s);
+		s = -1;
 	}
 	return 0;
 }
@@ -148,7 +173,7 @@ int main(int argc, char **argv)
 		burn(argv + 2);
 	if (argc == 8 && !strcmp(argv[1], "serve"))
 		return serve(argv + 2);
-	if (argc == 4 && !strcmp(argv[1], "ask"))
+	if (argc == 6 && !strcmp(argv[1], "ask"))
 		return ask(argv + 2);
 	fprintf(stderr, "usage: see tests/rig/README.md\n");
 	return 1;

@@ -20,7 +20,7 @@ import time
 sys.path[:0] = [os.path.join(os.path.dirname(__file__), d) for d in ("../lib", "../split")]
 import integrate  # noqa: E402
 import queries  # noqa: E402
-from harness import ROOT, check, done, skip, tempdir  # noqa: E402
+from harness import PYTHON, ROOT, check, done, skip, tempdir  # noqa: E402
 
 HERE = os.path.join(ROOT, "tests/rig")
 GPU_ZONE = "package-0"                  # what stands for the GPU, if there is one
@@ -32,6 +32,7 @@ START_UJ = 1000000000                   # where the counters begin
 DEFAULTS = {"kernels": ["6.12"], "heavy": False, "module": {}, "sockets": 1, "at": [], "expect": {}, "joules": {},
             "known": {}, "flags": [], "factor": 1, "lag_s": 0, "lost_s": 0}
 TIMEOUT = 900
+TICK_S = 0.011                          # of the tracer, with meters as quick as these
 
 
 class Truth:
@@ -129,6 +130,27 @@ def truth_of(s, truth, run, folder, summary):
     return true
 
 
+def judge_alone(name, part, truth, rows):
+    """A query that ran alone cost what the server took meanwhile; several that overlap cost that all together."""
+    groups = []
+    for r in sorted((r for r in rows if r["duration_ms"]), key=lambda r: r["start_ns"]):
+        end = r["start_ns"] + r["duration_ms"] * 1e6
+        if groups and r["start_ns"] < groups[-1][1]:
+            groups[-1] = (groups[-1][0], max(end, groups[-1][1]), groups[-1][2] + [r])
+        else:
+            groups.append((r["start_ns"], end, [r]))
+    for begin, end, of in groups:
+        true, ours = truth.joules(begin, end)["server"], sum(r["energy_j"] for r in of)
+        check(abs(ours / true - 1) <= part, "%s: %d at once cost what the server took, to %g %%" %
+              (name, len(of), 100 * part), "%.4f J, should be %.4f" % (ours, true))
+        if len(of) == 1:
+            ttft = of[0]["ttft_ms"] / 1e3
+            true, ours = truth.joules(begin, begin + ttft * 1e9)["server"], of[0]["prefill_j"]
+            check(abs(ours / true - 1) <= part + 2 * TICK_S / ttft,
+                  "%s: and its prefill, to %g %% and the ticks at its ends" % (name, 100 * part),
+                  "%.4f J, should be %.4f" % (ours, true))
+
+
 def judge(name, s, folder, verbose):
     with open(folder + "/run.json") as f:
         run = json.load(f)
@@ -169,8 +191,10 @@ def judge(name, s, folder, verbose):
     if "engine" in s:
         queries.judge(name, s, folder, rows, summary, window(summary, run)[0])
     else:
-        asked = sum(n for _, what, n in s["at"] if what == "ask")
+        asked = sum(n[0] if isinstance(n, list) else n for _, what, n in s["at"] if what == "ask")
         check(len(rows) == asked and all(r["end"] == "complete" for r in rows), "%s: %d queries" % (name, asked), rows)
+    if "alone" in s:
+        judge_alone(name, s["alone"], truth, rows)
     missing = [f for f in s["flags"] if f not in summary["flags"]]
     unasked = [f for f in ("meter_gap", "estimated", "idle_unknown", "lost_events")
                if f in summary["flags"] and f not in s["flags"]]
@@ -217,9 +241,11 @@ def boot(kernel, sockets, names, all_of, verbose):
         for n in names:
             with open("%s/%s.json" % (d, n), "w") as f:
                 json.dump(all_of[n], f)
-        p = subprocess.run([ROOT + "/scripts/vm-run", "--rig", "--out", d, "--timeout", str(TIMEOUT), "--sockets",
-                            str(sockets), kernel, "--", "/usr/bin/python3", "-I", "/src/tests/rig/guest.py",
-                            *["/out/%s.json" % n for n in names]],
+        python = os.path.dirname(os.path.dirname(PYTHON))
+        also = ["--share", python] if any("llama" in all_of[n] for n in names) else []
+        p = subprocess.run([ROOT + "/scripts/vm-run", "--rig", "--out", d, *also, "--timeout", str(TIMEOUT),
+                            "--sockets", str(sockets), kernel, "--", "/usr/bin/python3", "-I",
+                            "/src/tests/rig/guest.py", *["/out/%s.json" % n for n in names]],
                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         print("# %s, %d sockets: %d scenarios in %.0f s" % (kernel, sockets, len(names), time.time() - begin))
         for n in names:

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "userspace/ipw/bench_internal.h"
+#include "userspace/util/fd.h"
 #include "userspace/util/json_out.h"
 
 #define SCHEMA 1
@@ -200,22 +201,6 @@ static int go_on(struct bench_out *b, const struct bench_run *r, char *why, size
 
 /* --- the file ----------------------------------------------------------------------------------------------------- */
 
-static int put(int fd, const char *p, size_t n)
-{
-	ssize_t done;
-
-	while (n) {
-		done = write(fd, p, n);
-		if (done < 0 && errno == EINTR)
-			continue;
-		if (done <= 0)
-			return done < 0 ? -errno : -ENOSPC;
-		p += done;
-		n -= (size_t)done;
-	}
-	return 0;
-}
-
 static int begin(struct bench_out *b, const struct bench_run *r)
 {
 	char *line;
@@ -223,7 +208,7 @@ static int begin(struct bench_out *b, const struct bench_run *r)
 
 	new_id(b->run);
 	line = head(r, b->run);
-	err = line ? put(b->fd, line, strlen(line)) : -ENOMEM;
+	err = line ? fd_write(b->fd, line, strlen(line)) : -ENOMEM;
 	free(line);
 	return err;
 }
@@ -267,7 +252,7 @@ void bench_out_close(struct bench_out *b)
 
 int bench_out_line(struct bench_out *b, const char *json, size_t n)
 {
-	return put(b->fd, json, n);
+	return fd_write(b->fd, json, n);
 }
 
 static int answer(struct bench_out *b, const struct bench_row *row)
@@ -289,7 +274,7 @@ static int answer(struct bench_out *b, const struct bench_row *row)
 	json_str(&j, "text", row->reply->text);
 	json_close(&j, '}');
 	json_line(&j);
-	err = fclose(j.f) ? -ENOMEM : put(b->answers, buf, size);
+	err = fclose(j.f) ? -ENOMEM : fd_write(b->answers, buf, size);
 	free(buf);
 	return err;
 }
@@ -302,7 +287,7 @@ int bench_out_row(struct bench_out *b, const struct bench_row *row)
 	char *line = err ? NULL : bench_row_json(row, b, &n);
 
 	if (!err)
-		err = line ? put(b->fd, line, n) : -ENOMEM;
+		err = line ? fd_write(b->fd, line, n) : -ENOMEM;
 	free(line);
 	return err;
 }

@@ -12,6 +12,7 @@
 #include <zlib.h>
 
 #include "userspace/sink/sink.h"
+#include "userspace/util/fd.h"
 
 struct recording {
 	int      fd;
@@ -23,23 +24,6 @@ struct recording {
 	} block;
 };
 
-static int write_all(int fd, const void *p, size_t n)
-{
-	const char *c = p;
-	ssize_t w;
-
-	while (n) {
-		w = write(fd, c, n);
-		if (w < 0 && errno == EINTR)
-			continue;
-		if (w <= 0)
-			return w < 0 ? -errno : -EIO;
-		c += w;
-		n -= (size_t)w;
-	}
-	return 0;
-}
-
 static void flush(struct sink *s)
 {
 	struct recording *r = s->state;
@@ -49,7 +33,7 @@ static void flush(struct sink *s)
 		return;
 	*h = (struct rec_block){ .magic = REC_BLOCK_MAGIC, .len = r->used, .seq = r->seq++ };
 	h->crc = (uint32_t)crc32(h->seq, (const Bytef *)r->block.data, r->used);
-	s->err = write_all(r->fd, &r->block, sizeof(*h) + r->used);
+	s->err = fd_write(r->fd, &r->block, sizeof(*h) + r->used);
 	r->used = 0;
 }
 
@@ -135,7 +119,7 @@ static int open_(struct sink *s)
 	r->fd = create(s->path);
 	if (r->fd < 0)
 		return r->fd;
-	err = write_all(r->fd, &f, sizeof(f));
+	err = fd_write(r->fd, &f, sizeof(f));
 	if (err)
 		return err;
 	add_run(s);

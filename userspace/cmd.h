@@ -18,6 +18,7 @@ int cmd_compare(int argc, char **argv);
 int cmd_cover(int argc, char **argv);
 int cmd_route(int argc, char **argv);
 int cmd_fit(int argc, char **argv);
+int cmd_csv(int argc, char **argv);
 
 struct sink;
 

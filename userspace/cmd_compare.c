@@ -32,7 +32,7 @@ static void json_side(struct json_out *j, const char *key, const struct ipw *w, 
 
 static void print_json(const struct ipw *w, const struct config *a, const struct config *b, const struct comparison *r)
 {
-	struct json_out j = { stdout, 0 };
+	struct json_out j = { w->json, 0 };
 	int k;
 
 	json_open(&j, NULL, '{');
@@ -146,7 +146,7 @@ static int compare_one(const struct ipw *w, const struct config *a, const struct
 	}
 	if (unlike(w, a, b, &r))
 		return -EINVAL;
-	(w->o.json ? print_json : print_text)(w, a, b, &r);
+	(w->json ? print_json : print_text)(w, a, b, &r);
 	return 0;
 }
 
@@ -164,10 +164,9 @@ int cmd_compare(int argc, char **argv)
 	for (i = 0; i < w.n; i++)
 		err |= ipw_lacking(&w, w.config[i]);
 	for (i = 1; i < w.n && !err; i++) {
-		if (i > 1 && !w.o.json)
+		if (i > 1 && !w.json)
 			printf("\n");
 		err = compare_one(&w, w.config[0], w.config[i]);
 	}
-	ipw_close(&w);
-	return ipw_flush(stdout) || err ? 1 : 0;
+	return ipw_close(&w) || err ? 1 : 0;
 }

@@ -154,7 +154,7 @@ static const char *group_name(const struct covering *g, uint32_t i)
 
 static void print_json(const struct covering *g, const struct pool *p, const char *group, uint32_t n, uint32_t solved)
 {
-	struct json_out j = { stdout, 0 };
+	struct json_out j = { g->w->json, 0 };
 
 	json_open(&j, NULL, '{');
 	json_str(&j, "type", "cover");
@@ -202,11 +202,11 @@ static void print_all(const struct covering *g)
 {
 	const struct pool *p;
 
-	if (!g->w->o.json)
+	if (!g->w->json)
 		printf("%u queries that all have a verdict of, %u left out; %% solved [95 %%], gain over the smaller "
 		       "ones\n\n", g->v.n, g->v.left_out);
 	for (p = g->pool; p < g->pool + g->npool; p++) {
-		if (g->w->o.json)
+		if (g->w->json)
 			print_json(g, p, NULL, g->v.n, p->solved);
 		else
 			print_text(g, p, 1, g->v.n, p->solved);
@@ -229,10 +229,10 @@ static int print_groups(const struct covering *g)
 		if (!n[i])
 			continue;
 		name = group_name(g, i);
-		if (!g->w->o.json)
+		if (!g->w->json)
 			printf("\n%s %s: %u queries\n", ipw_by_name(g->w->o.by), *name ? name : "not given", n[i]);
 		for (k = 0, at = n + i; k < g->npool; k++, at += (size_t)2 * g->ngroup) {
-			if (g->w->o.json)
+			if (g->w->json)
 				print_json(g, &g->pool[k], name, at[0], at[g->ngroup]);
 			else
 				print_text(g, &g->pool[k], 0, at[0], at[g->ngroup]);
@@ -326,6 +326,5 @@ int cmd_cover(int argc, char **argv)
 	weights_release(&g.gdp);
 	free(g.group);
 	free(g.category);
-	ipw_close(&w);
-	return ipw_flush(stdout) || err ? 1 : 0;
+	return ipw_close(&w) || err ? 1 : 0;
 }

@@ -30,7 +30,7 @@ static void json_head(struct json_out *j, const struct ipw *w, const struct conf
 
 static void json_joules(const struct ipw *w, const struct config *c, const struct regression *r)
 {
-	struct json_out j = { stdout, 0 };
+	struct json_out j = { w->json, 0 };
 	int k;
 
 	json_head(&j, w, c, "joules", r);
@@ -48,7 +48,7 @@ static void json_joules(const struct ipw *w, const struct config *c, const struc
 
 static void json_harness(const struct ipw *w, const struct config *c, const char *name, const struct regression *r)
 {
-	struct json_out j = { stdout, 0 };
+	struct json_out j = { w->json, 0 };
 
 	json_head(&j, w, c, name, r);
 	ipw_json_num(&j, "slope", r->coef[1]);
@@ -71,7 +71,7 @@ static void fit_joules(const struct ipw *w, const struct config *c)
 		say("%s: %u results with joules and tokens: %s", ipw_title(w, c, name, sizeof(name)), r.n,
 		    err == -EDOM ? "prompts and answers rise and fall together, and cannot be told apart" :
 		    "too few");
-	if (w->o.json) {
+	if (w->json) {
 		json_joules(w, c, &r);
 		return;
 	}
@@ -92,7 +92,7 @@ static void fit_harness(const struct ipw *w, const struct config *c)
 		if (f->x == VAR_LOG_TOTAL)
 			r.y_mean = mean; /* there, of no tokens too */
 		mean = r.y_mean;
-		if (w->o.json)
+		if (w->json)
 			json_harness(w, c, f->name, &r);
 		else if (isnan(r.r2))
 			printf("  %-26s n %-8u -\n", f->name, r.n);
@@ -110,11 +110,10 @@ int cmd_fit(int argc, char **argv)
 	if (ipw_open(&w, IPW_FIT, COLUMNS, argc, argv, &status))
 		return status;
 	for (i = 0; i < w.n; i++) {
-		if (i && !w.o.json)
+		if (i && !w.json)
 			printf("\n");
 		fit_joules(&w, w.config[i]);
 		fit_harness(&w, w.config[i]);
 	}
-	ipw_close(&w);
-	return ipw_flush(stdout);
+	return ipw_close(&w);
 }

@@ -174,9 +174,19 @@ struct line {
 	struct saving     s;
 };
 
+static int estimated(const struct route *r, int pool)
+{
+	uint32_t n = r->model[r->pool]->estimated;
+	int k;
+
+	for (k = 0; k < pool; k++)
+		n += r->model[k]->estimated;
+	return n > 0;
+}
+
 static void print_json(const struct ipw *w, const struct route *r, const struct line *l)
 {
-	struct json_out j = { stdout, 0 };
+	struct json_out j = { w->json, 0 };
 	int k;
 
 	json_open(&j, NULL, '{');
@@ -187,6 +197,7 @@ static void print_json(const struct ipw *w, const struct route *r, const struct 
 	json_close(&j, ']');
 	json_str(&j, "cloud", results_name(&w->r, r->model[r->pool]->model));
 	ipw_json_num(&j, "router_accuracy", l->accuracy);
+	json_raw(&j, "estimated", estimated(r, l->pool) ? "true" : "false");
 	json_str(&j, "fallback", w->o.pay ? "pay" : "free");
 	json_str(&j, "joules", w->o.gross ? "gross" : "share");
 	json_int(&j, "n", r->n);
@@ -277,20 +288,20 @@ static int route_all(const struct ipw *w, const struct route *r)
 	int i, err = 0;
 	struct line l;
 
-	if (!w->o.json)
+	if (!w->json)
 		head(w, r);
 	for (l.pool = w->o.pools ? 1 : r->pool; l.pool <= r->pool && !err; l.pool++) {
 		route_sum(r, l.pool, w->o.pay, &l.sums);
 		for (i = 0; i < w->o.nrouter && !err; i++)
-			err = one(w, r, &l, w->o.router[i], w->o.json ? print_json : print_text);
+			err = one(w, r, &l, w->o.router[i], w->json ? print_json : print_text);
 	}
 	if (!w->o.sweep)
 		return err;
-	if (!w->o.json)
+	if (!w->json)
 		printf("\n  right, %s saved\n", r->known[ROUTE_ENERGY] ? "energy" : r->known[ROUTE_COMPUTE] ?
 		       "compute" : "cost");
 	for (l.pool = r->pool, i = 0; i <= SWEEP && !err; i++)
-		err = one(w, r, &l, (double)i / SWEEP, w->o.json ? print_json : print_bar);
+		err = one(w, r, &l, (double)i / SWEEP, w->json ? print_json : print_bar);
 	return err;
 }
 
@@ -319,6 +330,5 @@ int cmd_route(int argc, char **argv)
 	if (w.o.verbose)
 		say("routed in %.3f s", ipw_clock_s() - begin);
 	route_release(&r);
-	ipw_close(&w);
-	return ipw_flush(stdout) || err ? 1 : 0;
+	return ipw_close(&w) || err ? 1 : 0;
 }

@@ -59,7 +59,8 @@ static void json_costs(struct json_out *j, const struct config *c, const struct 
 static void print_json(const struct ipw *w, const struct config *c, const char *group, const struct score *s,
 		       const struct costs *costs)
 {
-	struct json_out j = { stdout, 0 };
+	static const char *const repeats[] = { NULL, "first", "last", "mean" };
+	struct json_out j = { w->json, 0 };
 	int k;
 
 	json_open(&j, NULL, '{');
@@ -72,6 +73,8 @@ static void print_json(const struct ipw *w, const struct config *c, const char *
 		json_str(&j, ipw_by_name(w->o.by), group);
 	json_str(&j, "joules", w->o.gross ? "gross" : "share");
 	json_raw(&j, "as_paper", as_paper(w, c, s) ? "true" : "false");
+	json_str(&j, "repeats", repeats[w->o.repeats]);
+	json_int_or_null(&j, "cancelled", group ? -1 : (int64_t)c->cancelled);
 	json_int(&j, "rows", s->rows);
 	json_int(&j, "n", s->n);
 	ipw_json_num(&j, "concurrency_mean", s->concurrency);
@@ -125,12 +128,25 @@ static void print_costs(const struct config *c, const struct costs *k)
 	       amount(a[1], 24, 100 * k->mfu), amount(a[2], 24, 100 * k->mbu));
 }
 
+/* Columns that the longest name takes. */
+static int names_width(const struct ipw *w)
+{
+	char title[256];
+	int i, n, width = 30;
+
+	for (i = 0; i < w->n; i++) {
+		n = (int)strlen(ipw_title(w, w->config[i], title, sizeof(title)));
+		width = n > width ? n : width;
+	}
+	return width;
+}
+
 static void print_text(const struct ipw *w, const struct config *c, const char *group, const struct score *s,
 		       const struct costs *k)
 {
 	char a[5][16], m[4][64], title[256];
 
-	printf("%-30s ", ipw_title(w, c, title, sizeof(title)));
+	printf("%-*s ", names_width(w), ipw_title(w, c, title, sizeof(title)));
 	if (w->o.by)
 		printf("%-12.12s ", !group ? "" : *group ? group : "not given");
 	printf("%7u %4s %5s %5s %5s %5s  %-27s %s", s->n, fmt3(a[0], 16, s->concurrency),
@@ -149,7 +165,7 @@ static void print_text(const struct ipw *w, const struct config *c, const char *
 
 static void head(const struct ipw *w)
 {
-	printf("%-30s ", "MODEL@HARDWARE (SCOPE)");
+	printf("%-*s ", names_width(w), "MODEL@HARDWARE (SCOPE)");
 	if (w->o.by)
 		printf("%-12s ", ipw_by_name(w->o.by));
 	printf("%7s %4s %5s %5s %5s %5s  %-27s %s\n", "N", "CONC", "ACC%", "W", "J", "S", "IPW, 1/W [95 %]",
@@ -158,7 +174,9 @@ static void head(const struct ipw *w)
 
 static void foot(const struct ipw *w)
 {
-	printf("\n  means over queries; joules are each query's %s; the paper's: gross, accelerator, concurrency 1\n",
+	printf("\n  means over queries%s; joules are each query's %s; the paper's: gross, accelerator, "
+	       "concurrency 1\n",
+	       w->o.repeats == REPEATS_MEAN ? ", each the mean of its repeats" : "",
 	       w->o.gross ? "share and its part of the idle power (gross)" : "share");
 }
 
@@ -174,7 +192,7 @@ static int score_one(const struct ipw *w, const struct config *c, const uint32_t
 		return err;
 	if (w->o.costs)
 		ipw_costs(w, c, group, which, &k);
-	(w->o.json ? print_json : print_text)(w, c, name, &s, &k);
+	(w->json ? print_json : print_text)(w, c, name, &s, &k);
 	return 0;
 }
 
@@ -203,11 +221,11 @@ static int score_all(const struct ipw *w)
 
 	for (q = 0; group && q < w->r.nquery; q++)
 		group[q] = ipw_group(w, q);
-	if (!w->o.json)
+	if (!w->json)
 		head(w);
 	for (i = 0; i < w->n && !err; i++)
 		err = score_config(w, w->config[i], group);
-	if (!w->o.json)
+	if (!w->json)
 		foot(w);
 	free(group);
 	return err;
@@ -227,6 +245,5 @@ int cmd_score(int argc, char **argv)
 		if (err)
 			say("cannot score: %s", strerror(-err));
 	}
-	ipw_close(&w);
-	return ipw_flush(stdout) || err ? 1 : 0;
+	return ipw_close(&w) || err ? 1 : 0;
 }

@@ -21,6 +21,7 @@ static const struct {
 	{ "cover", cmd_cover },
 	{ "route", cmd_route },
 	{ "fit", cmd_fit },
+	{ "csv", cmd_csv },
 };
 
 int main(int argc, char **argv)

@@ -55,7 +55,8 @@ static const struct {
 } usages[] = {
 	{ CMD_TRACE, "ipw-trace [options] -p PID[,PID...]\n   or: ipw-trace [options] -- COMMAND [ARG...]\n"
 		     "   or: ipw-trace record|report|script|list|check|bench|grade [options]\n"
-		     "   or: ipw-trace score|compare|cover|route|fit [options] FILE..." },
+		     "   or: ipw-trace score|compare|cover|route|fit [options] FILE...\n"
+		     "   or: ipw-trace csv [options] FILE" },
 	{ CMD_RECORD, "ipw-trace record [options] -p PID[,PID...] | -- COMMAND [ARG...]" },
 	{ CMD_REPORT, "ipw-trace report [options]" },
 	{ CMD_SCRIPT, "ipw-trace script [options] [-p PID[,PID...] | -- COMMAND [ARG...]]" },

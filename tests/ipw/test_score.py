@@ -154,6 +154,97 @@ def text(d):
     check(p.returncode == 0 and "m@h" in p.stdout and "0.5 [0.5, 0.5]" in p.stdout and not p.stderr, "the table", p)
 
 
+def repeats(d):
+    """The mean of a query's repeats is one row: queries are what is drawn."""
+    rng = random.Random(11)
+    rows = [dict(r, query_id=r["query_id"] % 40, repetition=r["query_id"] // 40) for r in some_rows(rng, 160)]
+    rows = rows[:150]  # the last ten queries have a repeat less
+    rng.shuffle(rows)
+    mine = {}
+    for r in rows:
+        mine.setdefault((r["dataset"], r["query_id"]), []).append(r)
+    means = [{"correct": mean(r["correct"] for r in rs), "power_w": mean(r["power_w"] for r in rs), "duration_s": 1,
+              "energy": mean(r["power_w"] * r["duration_s"] for r in rs), "ppl": mean(r["ppl"] for r in rs)}
+             for rs in mine.values()]
+
+    def of(some):
+        acc, w = mean(r["correct"] for r in some), mean(r["power_w"] for r in some)
+        e, ppl = mean(r["energy"] for r in some), mean(r["ppl"] for r in some)
+        return {"acc": acc, "power_w_mean": w, "energy_j_mean": e, "ipw": acc / w, "ipj": acc / e,
+                "ppw": 1 / (ppl * w), "ppj": 1 / (ppl * e)}
+    whole = [dict(type="result", model="m", hardware="h", **r) for r in rows]
+    path = write(os.path.join(d, "r"), whole)
+    s, = lines("score", "--repeats", "mean", "--draws", 4000, path)
+    want = of(means)
+    check(s["n"] == len(mine) and s["repeats"] == "mean" and all(near(s[k], want[k]) for k in want),
+          "means of repeats first", (s, want))
+    for k in ("acc", "ipj"):
+        check(same_interval(s["ci95"][k], bootstrap(rng, means, lambda some: of(some)[k], 4000)),
+              "interval of %s over queries, not over repeats" % k, s["ci95"])
+    check("each the mean of its repeats" in run("score", "--repeats", "mean", path).stdout, "the table says it")
+    other = [dict(r, model="n", correct=1 - r["correct"]) for r in whole]
+    c, = lines("compare", "--repeats", "mean", write(os.path.join(d, "r"), whole + other))
+    check(c["n"] == len(mine) and near(c["a"]["ipj"], want["ipj"]) and near(c["b"]["acc"], 1 - want["acc"]),
+          "compared by means", c)
+    del whole[3]["power_w"], whole[4]["correct"]
+    p = run("score", "--repeats", "mean", write(os.path.join(d, "r"), whole))
+    check(p.returncode == 1 and "1 of %d results have no power" % len(mine) in p.stderr and
+          "1 of %d results have no verdict" % len(mine) in p.stderr, "what one repeat lacks its query lacks", p.stderr)
+    s, = lines("score", "--repeats", "mean", "--allow-missing", path)
+    check(s["n"] == len(mine) - 2, "and is left out whole", s)
+    p = run("cover", "--repeats", "mean", path)
+    check(p.returncode == 129 and "mean of repeats" in p.stderr, "a pool has no half verdicts", p.stderr)
+
+
+def cancelled(d):
+    """One population on both sides: neither the verdict nor the joules of what nobody waited for."""
+    rows = [row(i, correct=i % 2, energy_j=10, duration_s=1, end="complete") for i in range(4)]
+    rows += [row(9, correct=0, energy_j=1000, duration_s=9, end="cancel"), row(10, correct=0, energy_j=30, duration_s=1,
+                                                                              end="timeout")]
+    path = write(os.path.join(d, "r"), rows)
+    s, = lines("score", path)
+    check(s["n"] == 5 and s["cancelled"] == 1 and near(s["acc"], 0.4) and near(s["energy_j_mean"], 14),
+          "cancelled: out of both; timed out: wrong, and in both", s)
+    check("1 results are of queries that were cancelled" in run("score", path).stderr, "and said")
+    p = run("score", write(os.path.join(d, "r"), rows[4:5]))
+    check(p.returncode == 0 and "h " not in p.stdout.split("\n", 1)[1].split("means")[0], "nothing but cancelled", p)
+    c, = lines("compare", write(os.path.join(d, "r"), rows + [dict(r, model="n", end="complete") for r in rows]))
+    check(c["n"] == 5 and c["b"]["unpaired"] == 1, "so it has no pair", c)
+
+
+def estimated(d):
+    """What rests on a model says so wherever it stands."""
+    rows = [row(i, m, correct=1, energy_j=2, duration_s=1, concurrency_mean=1,
+                flags=(["cut_text", "estimated"] if m == "e" and i == 2 else ["estimated_tokens"]))
+            for m in "em" for i in range(3)]
+    path = write(os.path.join(d, "r"), rows)
+    out = lines("score", path)
+    check([s["estimated"] for s in out] == [True, False], "of one row at least", out)
+    p = run("score", path)
+    check("e@h (estimated)" in p.stdout and "m@h  " in p.stdout, "in the table", p.stdout)
+    c, = lines("compare", path)
+    check((c["a"]["estimated"], c["b"]["estimated"]) == (True, False), "in compare", c)
+    check("e@h (estimated)" in run("fit", path).stdout and "e@h (estimated)" in run("compare", path).stdout, "in text")
+    check("estimated" not in run("cover", path).stdout, "where there are no joules nothing is estimated")
+
+
+def columns(d):
+    """However long a name is, numbers stand under their heads."""
+    rows = [row(1, m, correct=1, energy_j=2, duration_s=1) for m in ("m", "a-name-of-a-model-that-is-far-too-long")]
+    out = run("score", write(os.path.join(d, "r"), rows)).stdout.split("\n")
+    ends = [x.index(" %s " % n) + 2 for x, n in zip(out, ("N", "1", "1"))]
+    check(len(set(ends)) == 1, "columns", out)
+
+
+def pairs(d):
+    rows = [row(1, m, correct=1, energy_j=2, duration_s=1) for m in "mn"]
+    path = write(os.path.join(d, "r"), rows)
+    for command in ("score", "compare"):
+        p = run(command, "--pair", "m", "--pair", "M@h", path)
+        check(p.returncode == 1 and "'M@h' is 'm' once more" in p.stderr and not p.stdout, "%s: a pair twice" % command,
+              p)
+
+
 with tempdir() as tmp:
     paper_rows(tmp)
     mean_power(tmp)
@@ -163,4 +254,9 @@ with tempdir() as tmp:
     scopes(tmp)
     intervals(tmp)
     text(tmp)
+    repeats(tmp)
+    cancelled(tmp)
+    estimated(tmp)
+    columns(tmp)
+    pairs(tmp)
 done()

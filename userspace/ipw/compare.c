@@ -29,7 +29,7 @@ static void make(const double *sum, double n, struct made *m)
 
 static void put(const struct config *c, uint32_t row, float *to)
 {
-	to[0] = c->verdict[row] == VERDICT_NONE ? NAN : c->verdict[row];
+	to[0] = (float)config_acc(c, row);
 	to[1] = (float)config_power(c, row);
 	to[2] = (float)config_num(c, COL_ENERGY, row);
 }

@@ -6,19 +6,19 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #define ALL   (IPW_SCORE | IPW_COMPARE | IPW_COVER | IPW_ROUTE | IPW_FIT)
 #define DRAW  (IPW_SCORE | IPW_COMPARE | IPW_ROUTE)
 #define JOULE (DRAW | IPW_FIT)
 #define COST  (IPW_SCORE | IPW_ROUTE)
 
-enum { O_JSON = 256, O_BY, O_PAIR, O_DRAWS, O_SEED, O_GROSS, O_REPEATS, O_MISSING, O_UNLIKE, O_MODELS, O_GDP,
+enum { O_JSON = 256, O_CSV, O_BY, O_PAIR, O_DRAWS, O_SEED, O_GROSS, O_REPEATS, O_MISSING, O_UNLIKE, O_MODELS, O_GDP,
        O_VARIANTS, O_CLOUD, O_POOL, O_ROUTER, O_FALLBACK, O_SWEEP, O_POOLS, O_COSTS, O_FILE, O_ATTENTION, O_DEVICES,
        O_DEVICE, O_KWH, O_GRID, O_EMBODIED };
 
 static const struct arg table[] = {
 	{ O_JSON, "json", NULL, "JSON lines on stdout", ALL },
+	{ O_CSV, "csv", NULL, "the same as CSV, with a header", ALL },
 	{ O_BY, "by", "dataset|category|difficulty|level",
 	  "a row for each of these too (level: cover only)", IPW_SCORE | IPW_COVER },
 	{ O_PAIR, "pair", "MODEL[@HARDWARE[:SCOPE]]", "only this one, and others so named; in this order", ALL },
@@ -26,7 +26,8 @@ static const struct arg table[] = {
 	{ O_VARIANTS, "variants", NULL, "what else goes by these names, each under its own", IPW_SCORE },
 	{ O_DRAWS, "draws", "N", "bootstrap draws (1000; 0: no intervals)", DRAW },
 	{ O_SEED, "seed", "N", "of the draws (1)", DRAW },
-	{ O_REPEATS, "repeats", "first|last", "of several results for a query take this one, do not refuse", ALL },
+	{ O_REPEATS, "repeats", "first|last|mean",
+	  "of several results for a query take this one, or their mean (score, compare)", ALL },
 	{ O_MISSING, "allow-missing", NULL, "leave out rows that lack what others have, do not refuse",
 	  IPW_SCORE | IPW_COMPARE | IPW_ROUTE },
 	{ O_UNLIKE, "allow-unlike", NULL, "though scope or concurrency differ", IPW_COMPARE | IPW_ROUTE },
@@ -126,10 +127,10 @@ static int take_by(struct ipw_opts *o, const char *val)
 
 static int take_repeats(struct ipw_opts *o, const char *val)
 {
-	static const char *const words[] = { "first", "last" };
-	int i = one_of(val, words, 2);
+	static const char *const words[] = { "first", "last", "mean" };
+	int i = one_of(val, words, 3);
 
-	o->repeats = i ? REPEATS_LAST : REPEATS_FIRST;
+	o->repeats = REPEATS_FIRST + (i > 0 ? i : 0);
 	return i < 0 ? i : 0;
 }
 
@@ -187,7 +188,8 @@ static int take(void *ctx, int id, const char *val)
 {
 	struct ipw_opts *o = ctx;
 	const struct { int id, *flag; } flags[] = {
-		{ O_JSON, &o->json }, { O_GROSS, &o->gross }, { O_VARIANTS, &o->variants }, { O_SWEEP, &o->sweep },
+		{ O_JSON, &o->json }, { O_CSV, &o->csv }, { O_GROSS, &o->gross },
+		{ O_VARIANTS, &o->variants }, { O_SWEEP, &o->sweep },
 		{ O_POOLS, &o->pools }, { O_MISSING, &o->allow_missing }, { O_UNLIKE, &o->allow_unlike },
 		{ 'v', &o->verbose }, { O_COSTS, &o->costs }, { O_ATTENTION, &o->attention },
 	};
@@ -212,7 +214,7 @@ static int take(void *ctx, int id, const char *val)
 	return take_valued(o, id, val);
 }
 
-static int parse(struct ipw_opts *o, int command, int argc, char **argv)
+int ipw_parse(struct ipw_opts *o, int command, int argc, char **argv)
 {
 	struct args a = { table, sizeof(table) / sizeof(*table), command, "" };
 	size_t i;
@@ -232,6 +234,14 @@ static int parse(struct ipw_opts *o, int command, int argc, char **argv)
 	}
 	if (ipw_check_costs(o, command))
 		return EXIT_USAGE;
+	if (o->repeats == REPEATS_MEAN && !(command & (IPW_SCORE | IPW_COMPARE))) {
+		say("only score and compare take the mean of repeats: elsewhere a verdict is right or wrong");
+		return EXIT_USAGE;
+	}
+	if (o->json && o->csv) {
+		say("--json and --csv exclude each other");
+		return EXIT_USAGE;
+	}
 	if (!*o->files) {
 		say("no file of results is named ('-': standard input)");
 		args_usage(&a, stderr);
@@ -240,146 +250,4 @@ static int parse(struct ipw_opts *o, int command, int argc, char **argv)
 	if (!o->nrouter)
 		memcpy(o->router, (double[]){ 1, 0.8, 0.6 }, (size_t)(o->nrouter = 3) * sizeof(double));
 	return 0;
-}
-
-/* --- reading ------------------------------------------------------------------------------------------------------ */
-
-double ipw_clock_s(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
-
-static void say_problems(const struct problems *p, const char *what)
-{
-	const struct problem *q;
-
-	for (q = p->first; q < p->first + (p->n < RESULTS_PROBLEMS ? p->n : RESULTS_PROBLEMS); q++)
-		say("%s:%llu: %s", q->file, (unsigned long long)q->line, q->why);
-	if (p->n)
-		say("%llu %s", (unsigned long long)p->n, what);
-}
-
-static void say_read(const struct ipw *w)
-{
-	const struct results *r = &w->r;
-	const struct problems *d = &r->disagree;
-
-	say_problems(&r->malformed, "malformed rows are left out");
-	say_problems(&r->odd, "values that cannot be (not above 0, NaN, infinite) are taken as unknown");
-	if (d->n)
-		say("%llu rows give a query another %s than before (the first in %s:%llu): the one before stands",
-		    (unsigned long long)d->n, d->first->why, d->first->file, (unsigned long long)d->first->line);
-	if (r->others && w->o.verbose)
-		say("%llu rows of other types", (unsigned long long)r->others);
-	if (w->o.verbose)
-		say("read %llu rows, %.1f MB in %.3f s (%.0f MB/s): %u queries, %d configurations",
-		    (unsigned long long)r->rows, (double)r->bytes / 1e6, w->read_s, (double)r->bytes / 1e6 / w->read_s,
-		    r->nquery, r->nconfig);
-}
-
-static void say_repeats(const struct ipw *w)
-{
-	const struct results *r = &w->r;
-	char a[256];
-
-	say("%llu results are for a query and a configuration that had one before: '%s' of %s is the first "
-	    "(--repeats first or last takes one of them)", (unsigned long long)r->repeated,
-	    results_id(r, r->repeated_query), ipw_title(w, r->config[r->repeated_config], a, sizeof(a)));
-}
-
-static int read_files(struct ipw *w)
-{
-	double begin = ipw_clock_s();
-	char **f;
-	int err;
-
-	for (f = w->o.files; *f; f++) {
-		err = results_file(&w->r, *f);
-		if (err) {
-			say("cannot read '%s': %s", *f, strerror(-err));
-			return err;
-		}
-	}
-	err = results_finish(&w->r);
-	w->read_s = ipw_clock_s() - begin;
-	say_read(w);
-	if (err == -EEXIST)
-		say_repeats(w);
-	else if (err)
-		say("cannot sort the results: %s", strerror(-err));
-	else if (!w->r.nconfig)
-		say("there are no results");
-	return err ? err : w->r.nconfig ? 0 : -ENODATA;
-}
-
-static int load_models(struct ipw *w)
-{
-	unsigned line;
-	int err = models_load(&w->models, w->o.models, &line);
-
-	if (err == -EBADMSG)
-		say("cannot read '%s': line %u is not \"MODEL SIZE ACTIVE IN_USD OUT_USD local|cloud|-\", by tabs",
-		    w->o.models, line);
-	else if (err)
-		say("cannot read '%s': %s", w->o.models ? w->o.models : "the table of models", strerror(-err));
-	return err;
-}
-
-static int choose(struct ipw *w)
-{
-	int i;
-
-	w->n = w->r.nconfig;
-	w->config = malloc((size_t)(w->n + IPW_PAIRS) * sizeof(*w->config));
-	if (!w->config) {
-		say("cannot choose: %s", strerror(ENOMEM));
-		return -ENOMEM;
-	}
-	for (i = 0; i < w->n; i++)
-		w->config[i] = w->r.config[i];
-	for (i = 0; i < w->o.npair; i++) {
-		const struct config *c = ipw_find(w, w->o.pair[i]);
-
-		if (!c)
-			return -ENOENT;
-		w->config[w->n + i] = c;
-	}
-	if (i) {
-		memmove(w->config, w->config + w->n, (size_t)i * sizeof(*w->config));
-		w->n = i;
-	}
-	return 0;
-}
-
-int ipw_open(struct ipw *w, int command, unsigned want, int argc, char **argv, int *ret_status)
-{
-	int err;
-
-	memset(w, 0, sizeof(*w));
-	err = parse(&w->o, command, argc, argv);
-	if (err) {
-		*ret_status = err == 1 ? 0 : err;
-		return -1;
-	}
-	w->r.want = want;
-	w->r.gross = w->o.gross;
-	w->r.repeats = w->o.repeats;
-	w->r.models = &w->models;
-	if (!load_models(w) && !ipw_load_costs(w) && !read_files(w) && !choose(w))
-		return 0;
-	*ret_status = 1;
-	ipw_close(w);
-	return -1;
-}
-
-void ipw_close(struct ipw *w)
-{
-	free(w->config);
-	results_release(&w->r);
-	models_release(&w->models);
-	model_files_release(&w->files);
-	devices_release(&w->devices);
 }

@@ -23,7 +23,7 @@ enum by { BY_NONE, BY_DATASET, BY_CATEGORY, BY_DIFFICULTY, BY_LEVEL };
 #define IPW_ROUTERS 16
 
 struct ipw_opts {
-	int          json, verbose, gross, variants, pools, sweep, pay, allow_missing, allow_unlike;
+	int          json, csv, verbose, gross, variants, pools, sweep, pay, allow_missing, allow_unlike;
 	enum by      by;
 	enum repeats repeats;
 	unsigned     draws;
@@ -50,15 +50,20 @@ struct ipw {
 	struct results        r;
 	const struct config **config; /* those that --pair names, in its order; else all, as they came */
 	int                   n;
+	FILE                 *json; /* where JSON lines go; NULL: text is wanted */
 	double                read_s;
 };
+
+/* Parses alone. As args_parse(). */
+int  ipw_parse(struct ipw_opts *o, int command, int argc, char **argv);
 
 /*
  * Parses, reads the files and says what was not as it should be. 0: go on; -1: all is said, *ret_status is the exit
  * status. want: columns.
  */
 int  ipw_open(struct ipw *w, int command, unsigned want, int argc, char **argv, int *ret_status);
-void ipw_close(struct ipw *w);
+/* Releases all, and writes what was printed, of --csv from its JSON lines. 0, or 1: it could not be, which is said. */
+int  ipw_close(struct ipw *w);
 
 /* A number that is not below 0. 0 or -EINVAL. */
 int  ipw_take_amount(const char *s, double *ret);
@@ -69,11 +74,11 @@ int  ipw_load_costs(struct ipw *w);
 /* Of a configuration, as costs_of(). */
 void ipw_costs(const struct ipw *w, const struct config *c, const uint32_t *group, uint32_t which, struct costs *ret);
 
-/* "MODEL@HARDWARE", with the scope where it is known. Returns buf. */
+/* "MODEL@HARDWARE", with the scope where it is known, and whether the joules are estimated. Returns buf. */
 const char *ipw_title(const struct ipw *w, const struct config *c, char *buf, size_t size);
 /* The one among those chosen that "MODEL[@HARDWARE[:SCOPE]]" names; NULL: none, or several, which is said. */
 const struct config *ipw_find(const struct ipw *w, const char *name);
-/* model, hardware and scope as JSON */
+/* model, hardware, scope and estimated as JSON */
 void ipw_json_config(struct json_out *j, const struct ipw *w, const struct config *c);
 /* To seven digits, which is what is kept of a value that was read. */
 void ipw_json_num(struct json_out *j, const char *key, double v);
@@ -89,9 +94,6 @@ const char *ipw_by_name(enum by by);
  * out; -ENODATA: they may not.
  */
 int  ipw_lacking(const struct ipw *w, const struct config *c);
-/* Writes all that was printed to f. 0, or 1: it could not be, which is said. */
-int  ipw_flush(FILE *f);
-
 double ipw_clock_s(void);
 
 #endif

@@ -12,12 +12,18 @@
 
 /* --- names -------------------------------------------------------------------------------------------------------- */
 
+/* Where joules are looked at at all. */
+static int is_estimated(const struct ipw *w, const struct config *c)
+{
+	return w->r.want & WANT(COL_ENERGY) && c->estimated;
+}
+
 const char *ipw_title(const struct ipw *w, const struct config *c, char *buf, size_t size)
 {
-	const char *scope = results_name(&w->r, c->scope);
+	const char *scope = results_name(&w->r, c->scope), *rest = is_estimated(w, c) ? "estimated" : "";
 
-	snprintf(buf, size, "%s@%s%s%s%s", results_name(&w->r, c->model), results_name(&w->r, c->hardware),
-		 *scope ? " (" : "", scope, *scope ? ")" : "");
+	snprintf(buf, size, "%s@%s%s%s%s%s%s", results_name(&w->r, c->model), results_name(&w->r, c->hardware),
+		 *scope || *rest ? " (" : "", scope, *scope && *rest ? ", " : "", rest, *scope || *rest ? ")" : "");
 	return buf;
 }
 
@@ -67,6 +73,7 @@ void ipw_json_config(struct json_out *j, const struct ipw *w, const struct confi
 	json_str(j, "model", results_name(&w->r, c->model));
 	json_str(j, "hardware", results_name(&w->r, c->hardware));
 	json_str(j, "scope", results_name(&w->r, c->scope));
+	json_raw(j, "estimated", is_estimated(w, c) ? "true" : "false");
 }
 
 void ipw_json_num(struct json_out *j, const char *key, double v)
@@ -87,14 +94,6 @@ void ipw_json_interval(struct json_out *j, const char *key, struct interval ci)
 	ipw_json_num(j, NULL, ci.low);
 	ipw_json_num(j, NULL, ci.high);
 	json_close(j, ']');
-}
-
-int ipw_flush(FILE *f)
-{
-	if (!fflush(f) && !ferror(f))
-		return 0;
-	say("cannot write: %s", strerror(errno));
-	return 1;
 }
 
 /* --- what a result is of ------------------------------------------------------------------------------------------ */

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -173,7 +174,7 @@ static void repeat(struct results *r, int config, uint32_t query)
 	r->repeated_query = query;
 }
 
-/* Which rows stay, in order of queries: query << 32 | row. Returns how many. */
+/* Which rows stay, in order of queries: query << 32 | row; for a mean all do. Returns how many. */
 static uint32_t order_rows(struct results *r, int config, uint64_t *order)
 {
 	const struct config *c = r->config[config];
@@ -187,17 +188,17 @@ static uint32_t order_rows(struct results *r, int config, uint64_t *order)
 			repeat(r, config, (uint32_t)(order[i] >> 32));
 			if (r->repeats == REPEATS_LAST)
 				order[n - 1] = order[i];
-		} else {
-			order[n++] = order[i];
+			if (r->repeats != REPEATS_MEAN)
+				continue;
 		}
+		order[n++] = order[i];
 	}
 	return n;
 }
 
-static void move_rows(struct config *c, const uint64_t *order, uint32_t n, void *scratch)
+static void move_rows(struct config *c, const uint64_t *order, uint32_t n, float *f)
 {
-	float *f = scratch;
-	uint8_t *b = scratch;
+	uint8_t *b = (uint8_t *)f;
 	uint32_t i;
 	int k;
 
@@ -216,15 +217,82 @@ static void move_rows(struct config *c, const uint64_t *order, uint32_t n, void 
 	c->n = n;
 }
 
+/* --- means of repeats --------------------------------------------------------------------------------------------- */
+
+/* A column that the rows did not have, to be filled. */
+static int add_col(struct config *c, enum column k)
+{
+	if (!c->col[k])
+		c->col[k] = malloc(c->n * sizeof(float));
+	return c->col[k] ? 0 : -ENOMEM;
+}
+
+/* Verdicts as numbers, and watts of each result: those of the means would be others. */
+static int own_values(const struct results *r, struct config *c)
+{
+	int power = r->want & WANT(COL_POWER) && (c->col[COL_POWER] || (c->col[COL_ENERGY] && c->col[COL_DURATION]));
+	int had = c->col[COL_POWER] != NULL, err = add_col(c, COL_ACC);
+	uint32_t i;
+
+	if (!err && power)
+		err = add_col(c, COL_POWER);
+	for (i = 0; i < c->n && !err; i++) {
+		c->col[COL_ACC][i] = c->verdict[i] == VERDICT_NONE ? NAN : c->verdict[i];
+		if (power && !had)
+			c->col[COL_POWER][i] = NAN;
+		if (power)
+			c->col[COL_POWER][i] = (float)config_power(c, i);
+	}
+	return err;
+}
+
+static float mean_of(const float *col, const uint64_t *order, uint32_t n)
+{
+	double sum = 0;
+	uint32_t i;
+
+	for (i = 0; i < n; i++)
+		sum += (double)col[(uint32_t)order[i]];
+	return (float)(sum / n);
+}
+
+/* order is of all rows: one row of each query. */
+static void mean_rows(struct config *c, const uint64_t *order, uint32_t all, float *scratch)
+{
+	uint32_t i, n, rows = 0;
+	int k;
+
+	for (k = 0; k < COLS; k++) {
+		for (i = 0, rows = 0; c->col[k] && i < all; i += n) {
+			for (n = 1; i + n < all && order[i] >> 32 == order[i + n] >> 32; n++)
+				;
+			scratch[rows++] = mean_of(c->col[k], order + i, n);
+		}
+		if (c->col[k])
+			memcpy(c->col[k], scratch, rows * sizeof(*scratch));
+	}
+	for (i = 0, rows = 0; i < all; i++)
+		if (!i || order[i] >> 32 != order[i - 1] >> 32)
+			c->query[rows++] = (uint32_t)(order[i] >> 32);
+	c->n = rows;
+	for (i = 0; i < rows; i++)
+		c->verdict[i] = isnan(c->col[COL_ACC][i]) ? VERDICT_NONE : VERDICT_SHARE;
+}
+
 static int sort_rows(struct results *r, int config)
 {
 	struct config *c = r->config[config];
 	uint64_t *order = malloc(c->n * sizeof(*order));
 	float *scratch = malloc(c->n * sizeof(*scratch));
 	int err = order && scratch ? 0 : -ENOMEM;
+	uint32_t n;
 
-	if (!err)
-		move_rows(c, order, order_rows(r, config, order), scratch);
+	if (!err && r->repeats == REPEATS_MEAN)
+		err = own_values(r, c);
+	if (!err) {
+		n = order_rows(r, config, order);
+		(r->repeats == REPEATS_MEAN ? mean_rows : move_rows)(c, order, n, scratch);
+	}
 	free(order);
 	free(scratch);
 	return err;

@@ -349,9 +349,16 @@ static int append(struct results *r, struct config *c, uint32_t query)
 		c->concurrency.sum += num[ROW_CONCURRENCY];
 		c->concurrency.n++;
 	}
+	c->estimated += r->row.estimated;
 	c->query[c->n] = query;
 	c->verdict[c->n++] = isnan(num[ROW_CORRECT]) ? VERDICT_NONE : (uint8_t)num[ROW_CORRECT];
 	return 0;
+}
+
+/* As bench and the tracer say it: neither right nor wrong, and its joules are not those of an answer. */
+static int is_cancelled(const struct row *row)
+{
+	return row->len[ROW_END] == 6 && !memcmp(row->text[ROW_END], "cancel", 6);
 }
 
 int results_add(struct results *r)
@@ -364,6 +371,11 @@ int results_add(struct results *r)
 		err = name_of(&r->names, "", 0, &q);
 	if (!err)
 		err = config_of(r, &c);
+	if (!err && is_cancelled(&r->row)) {
+		r->cancelled++;
+		c->cancelled++;
+		return 0;
+	}
 	if (!err)
 		err = query_of(r, c, &q);
 	if (!err)

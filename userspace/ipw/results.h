@@ -20,7 +20,7 @@
 #define JOULES_KWH       3.6e6
 #define RESULTS_PROBLEMS 8          /* kept of each kind, the rest is counted */
 
-enum verdict { VERDICT_WRONG, VERDICT_RIGHT, VERDICT_NONE };
+enum verdict { VERDICT_WRONG, VERDICT_RIGHT, VERDICT_NONE, VERDICT_SHARE /* of repeats: COL_ACC */ };
 
 enum column {
 	COL_ENERGY, COL_DURATION, COL_POWER, COL_PPL, COL_CONCURRENCY, COL_FLOPS, COL_COST, COL_PROMPT, COL_CACHED,
@@ -28,13 +28,17 @@ enum column {
 	COL_PAID, /* joules that are paid for: gross where it is known, else the share */
 	COL_BUSY, /* seconds that are its own, of those that it shared with others of the run */
 	COL_BYTES, /* that decoding it alone read */
+	COL_ACC, /* is asked for by nobody: REPEATS_MEAN makes it */
 	COLS
 };
 
 #define WANT(col) (1u << (col))
 
-/* Of two results of one configuration for one query. */
-enum repeats { REPEATS_REFUSE, REPEATS_FIRST, REPEATS_LAST };
+/*
+ * Of several results of one configuration for one query. Mean: one row of their means, watts as the mean of each one's
+ * own; what one of them lacks is NAN in it. Verdicts are no longer 0 or 1: for what only takes the mean of them.
+ */
+enum repeats { REPEATS_REFUSE, REPEATS_FIRST, REPEATS_LAST, REPEATS_MEAN };
 
 struct names {
 	struct hash by_hash;
@@ -50,6 +54,8 @@ struct config {
 	const struct model *known;                  /* NULL: no row of the table of models */
 	const struct model_file *file;              /* NULL: none was named */
 	uint32_t            n, cap;
+	uint32_t            cancelled; /* results that are in no row: somebody did not want the answer any more */
+	uint32_t            estimated; /* rows whose joules rest on a model, not on a meter */
 	uint32_t           *query;     /* ascending after results_finish(); NULL: row i is query i */
 	uint8_t            *verdict;   /* enum verdict */
 	float              *col[COLS]; /* NAN: unknown; NULL: in all rows */
@@ -100,6 +106,7 @@ struct results {
 	struct config     *last;       /* config of the row before */
 
 	uint64_t        lines, bytes, rows, others; /* others: of another type */
+	uint64_t        cancelled;
 	struct problems malformed, odd, disagree;   /* disagree: on a query's category or difficulty */
 	uint64_t        repeated;                   /* rows for which there was another one */
 	uint32_t        repeated_query;             /* of the first */
@@ -154,6 +161,14 @@ static inline double config_power(const struct config *c, uint32_t row)
 	double w = config_num(c, COL_POWER, row);
 
 	return __builtin_isnan(w) ? config_num(c, COL_ENERGY, row) / config_num(c, COL_DURATION, row) : w;
+}
+
+/* 1: right, 0: wrong; of repeats their mean; NAN: there is no verdict. */
+static inline double config_acc(const struct config *c, uint32_t row)
+{
+	uint8_t v = c->verdict[row];
+
+	return v == VERDICT_NONE ? __builtin_nan("") : v == VERDICT_SHARE ? (double)c->col[COL_ACC][row] : v;
 }
 
 /* The queries that all of some configurations have, in order. */

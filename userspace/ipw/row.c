@@ -13,7 +13,7 @@
 #define DEPTH    64 /* of a value that is skipped */
 #define NO_VALUE "no value where one should be"
 
-enum kind { IS_TEXT, IS_NUM, IS_SKIPPED };
+enum kind { IS_TEXT, IS_NUM, IS_FLAGS, IS_SKIPPED };
 
 #define FIELD(name, kind, at) { "\"" name "\":", sizeof("\"" name "\":") - 1, kind, at }
 
@@ -30,9 +30,9 @@ static const struct field {
 	FIELD("ttft_s", IS_NUM, ROW_TTFT), FIELD("prompt_tokens", IS_NUM, ROW_PROMPT),
 	FIELD("cached_tokens", IS_NUM, ROW_CACHED), FIELD("completion_tokens", IS_NUM, ROW_COMPLETION),
 	FIELD("flops", IS_NUM, ROW_FLOPS), FIELD("cost_usd", IS_NUM, ROW_COST), FIELD("source", IS_SKIPPED, 0),
-	FIELD("flags", IS_SKIPPED, 0), FIELD("scope", IS_TEXT, ROW_SCOPE), FIELD("gross_j", IS_NUM, ROW_GROSS),
+	FIELD("flags", IS_FLAGS, 0), FIELD("scope", IS_TEXT, ROW_SCOPE), FIELD("gross_j", IS_NUM, ROW_GROSS),
 	FIELD("concurrency_mean", IS_NUM, ROW_CONCURRENCY), FIELD("busy_s", IS_NUM, ROW_BUSY),
-	FIELD("read_bytes", IS_NUM, ROW_BYTES),
+	FIELD("read_bytes", IS_NUM, ROW_BYTES), FIELD("end", IS_TEXT, ROW_END),
 };
 
 #define FIELDS (sizeof(fields) / sizeof(*fields))
@@ -260,65 +260,6 @@ static int skip(struct cursor *c)
 	return 0;
 }
 
-static unsigned hex4(const char *p)
-{
-	unsigned v = 0;
-	int i;
-
-	for (i = 0; i < 4; i++)
-		v = v << 4 | (unsigned)(p[i] <= '9' ? p[i] - '0' : (p[i] | 32) - 'a' + 10);
-	return v;
-}
-
-static char *utf8(char *to, unsigned v)
-{
-	if (v < 0x80) {
-		*to++ = (char)v;
-	} else if (v < 0x800) {
-		*to++ = (char)(0xc0 | v >> 6);
-		*to++ = (char)(0x80 | (v & 63));
-	} else if (v < 0x10000) {
-		*to++ = (char)(0xe0 | v >> 12);
-		*to++ = (char)(0x80 | (v >> 6 & 63));
-		*to++ = (char)(0x80 | (v & 63));
-	} else {
-		*to++ = (char)(0xf0 | v >> 18);
-		*to++ = (char)(0x80 | (v >> 12 & 63));
-		*to++ = (char)(0x80 | (v >> 6 & 63));
-		*to++ = (char)(0x80 | (v & 63));
-	}
-	return to;
-}
-
-/* s is a good string. What comes out is never longer than what went in. Returns its end. */
-static char *unescape(char *to, const char *s, size_t n)
-{
-	static const char from[] = "\"\\/bfnrt", into[] = "\"\\/\b\f\n\r\t";
-	const char *end = s + n;
-	unsigned v, low;
-
-	while (s < end) {
-		if (*s != '\\') {
-			*to++ = *s++;
-			continue;
-		}
-		if (s[1] != 'u') {
-			*to++ = into[strchr(from, s[1]) - from];
-			s += 2;
-			continue;
-		}
-		v = hex4(s + 2);
-		s += 6;
-		low = end - s >= 6 && s[0] == '\\' && s[1] == 'u' ? hex4(s + 2) : 0;
-		if (v >= 0xd800 && v < 0xdc00 && low >= 0xdc00 && low < 0xe000) {
-			v = 0x10000 + ((v & 0x3ff) << 10 | (low & 0x3ff));
-			s += 6;
-		}
-		to = utf8(to, v);
-	}
-	return to;
-}
-
 static int text(struct cursor *c, struct row *r, enum row_text at)
 {
 	const char *s = c->p;
@@ -335,7 +276,7 @@ static int text(struct cursor *c, struct row *r, enum row_text at)
 		if (memchr(s, '\\', n)) {
 			if (n > sizeof(r->buf) - r->decoded)
 				return bad(c, "a text that is too long");
-			end = unescape(r->buf + r->decoded, s, n);
+			end = json_unescape(r->buf + r->decoded, s, n);
 			s = r->buf + r->decoded;
 			n = (size_t)(end - s);
 			r->decoded += (uint16_t)n;
@@ -385,6 +326,17 @@ static int quantity(struct cursor *c, struct row *r, enum row_num at)
 	return 0;
 }
 
+/* As they are written: an escape in a flag of ours is none of ours. */
+static int flags(struct cursor *c, struct row *r)
+{
+	static const char estimated[] = "\"estimated\"";
+	const char *begin = c->p;
+	int err = skip(c);
+
+	r->estimated |= !err && memmem(begin, (size_t)(c->p - begin), estimated, sizeof(estimated) - 1);
+	return err;
+}
+
 static int value(struct cursor *c, struct row *r, int f, uint32_t *seen)
 {
 	if (f < 0 || fields[f].kind == IS_SKIPPED)
@@ -395,6 +347,8 @@ static int value(struct cursor *c, struct row *r, int f, uint32_t *seen)
 	peek(c);
 	if (fields[f].kind == IS_TEXT)
 		return text(c, r, fields[f].at);
+	if (fields[f].kind == IS_FLAGS)
+		return flags(c, r);
 	return fields[f].at == ROW_CORRECT ? verdict(c, r) : quantity(c, r, fields[f].at);
 }
 
@@ -468,6 +422,7 @@ int row_parse(struct row *r, const char *line, size_t n, const char **ret_why)
 		r->num[i] = NAN;
 	r->odd = 0;
 	r->decoded = 0;
+	r->estimated = 0;
 	if (r->next >= FIELDS)
 		r->next = 0;
 	err = object(&c, r);

@@ -10,7 +10,8 @@
 #include <stdint.h>
 
 enum row_text {
-	ROW_TYPE, ROW_QUERY, ROW_MODEL, ROW_HARDWARE, ROW_DATASET, ROW_CATEGORY, ROW_DIFFICULTY, ROW_SCOPE, ROW_TEXTS
+	ROW_TYPE, ROW_QUERY, ROW_MODEL, ROW_HARDWARE, ROW_DATASET, ROW_CATEGORY, ROW_DIFFICULTY, ROW_SCOPE,
+	ROW_END, ROW_TEXTS
 };
 
 enum row_num {
@@ -29,6 +30,7 @@ struct row {
 	double      num[ROW_NUMS];   /* NAN: not given, null, or odd; right to two units in the last place */
 	uint32_t    odd;             /* bits of row_num: given, and cannot be, or not as a float */
 	uint8_t     next;            /* the field that the next key is expected to be */
+	uint8_t     estimated;       /* one of its flags is that */
 	uint16_t    decoded;
 	char        buf[ROW_DECODED];
 };

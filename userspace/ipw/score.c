@@ -60,11 +60,6 @@ static uint32_t population(const struct config *c, const uint32_t *group, uint32
 	return n;
 }
 
-static double acc_of(const struct config *c, uint32_t row)
-{
-	return c->verdict[row] == VERDICT_NONE ? NAN : c->verdict[row];
-}
-
 static void means(const struct config *c, const uint32_t *rows, struct score *s)
 {
 	double sum[SUMS] = { 0 }, duration = 0, concurrency = 0;
@@ -73,7 +68,7 @@ static void means(const struct config *c, const uint32_t *rows, struct score *s)
 	for (i = 0; i < s->n; i++) {
 		double conc = config_num(c, COL_CONCURRENCY, rows[i]), dur = config_num(c, COL_DURATION, rows[i]);
 
-		sum[S_ACC] += acc_of(c, rows[i]);
+		sum[S_ACC] += config_acc(c, rows[i]);
 		sum[S_POWER] += config_power(c, rows[i]);
 		sum[S_ENERGY] += config_num(c, COL_ENERGY, rows[i]);
 		sum[S_PPL] += config_num(c, COL_PPL, rows[i]);
@@ -136,7 +131,7 @@ static int variants(const struct config *c, const uint32_t *rows, struct score *
 	s->v.ipj_total = s->value[M_ACC] / (s->value[M_ENERGY] * s->n);
 	s->v.ipw_normalized = s->v.ipj_normalized = NAN;
 	for (i = 0; i < n; i++) {
-		acc += acc_of(c, kept[i]) / n;
+		acc += config_acc(c, kept[i]) / n;
 		power += config_power(c, kept[i]) / n;
 		energy += config_num(c, COL_ENERGY, kept[i]);
 	}
@@ -156,7 +151,7 @@ static float *matrix(const struct config *c, const uint32_t *rows, uint32_t n)
 	uint32_t i;
 
 	for (i = 0; m && i < n; i++, at += SUMS) {
-		at[S_ACC] = (float)acc_of(c, rows[i]);
+		at[S_ACC] = (float)config_acc(c, rows[i]);
 		at[S_POWER] = (float)config_power(c, rows[i]);
 		at[S_ENERGY] = (float)config_num(c, COL_ENERGY, rows[i]);
 		at[S_PPL] = (float)config_num(c, COL_PPL, rows[i]);

@@ -85,6 +85,8 @@ int  json_end(struct json_scan *s);
 size_t json_plain_len(const char *p, size_t n);
 /* p is behind a quote: where the string ends. n: not in p, or it is no good string. */
 size_t json_string_len(const char *p, size_t n);
+/* s[0 .. n) is a good string: what it says, which is never longer. to may be s. Returns the end of it. */
+char *json_unescape(char *to, const char *s, size_t n);
 /* How many of p's first bytes are those of numbers and words. */
 size_t json_bare_len(const char *p, size_t n);
 

@@ -64,3 +64,61 @@ size_t json_bare_len(const char *p, size_t n)
 		;
 	return i;
 }
+
+static unsigned hex4(const char *p)
+{
+	unsigned v = 0;
+	int i;
+
+	for (i = 0; i < 4; i++)
+		v = v << 4 | (unsigned)(p[i] <= '9' ? p[i] - '0' : (p[i] | 32) - 'a' + 10);
+	return v;
+}
+
+static char *utf8(char *to, unsigned v)
+{
+	if (v < 0x80) {
+		*to++ = (char)v;
+	} else if (v < 0x800) {
+		*to++ = (char)(0xc0 | v >> 6);
+		*to++ = (char)(0x80 | (v & 63));
+	} else if (v < 0x10000) {
+		*to++ = (char)(0xe0 | v >> 12);
+		*to++ = (char)(0x80 | (v >> 6 & 63));
+		*to++ = (char)(0x80 | (v & 63));
+	} else {
+		*to++ = (char)(0xf0 | v >> 18);
+		*to++ = (char)(0x80 | (v >> 12 & 63));
+		*to++ = (char)(0x80 | (v >> 6 & 63));
+		*to++ = (char)(0x80 | (v & 63));
+	}
+	return to;
+}
+
+char *json_unescape(char *to, const char *s, size_t n)
+{
+	static const char from[] = "\"\\/bfnrt", into[] = "\"\\/\b\f\n\r\t";
+	const char *end = s + n;
+	unsigned v, low;
+
+	while (s < end) {
+		if (*s != '\\') {
+			*to++ = *s++;
+			continue;
+		}
+		if (s[1] != 'u') {
+			*to++ = into[strchr(from, s[1]) - from];
+			s += 2;
+			continue;
+		}
+		v = hex4(s + 2);
+		s += 6;
+		low = end - s >= 6 && s[0] == '\\' && s[1] == 'u' ? hex4(s + 2) : 0;
+		if (v >= 0xd800 && v < 0xdc00 && low >= 0xdc00 && low < 0xe000) {
+			v = 0x10000 + ((v & 0x3ff) << 10 | (low & 0x3ff));
+			s += 6;
+		}
+		to = utf8(to, v);
+	}
+	return to;
+}

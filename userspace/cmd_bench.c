@@ -13,7 +13,8 @@
 #include "userspace/util/args.h"
 
 enum { O_URL = 256, O_MODEL, O_HARDWARE, O_ANSWERS, O_KEY, O_RECORD, O_PARAM, O_RATE, O_QUERIES, O_REPEAT, O_WARMUP,
-       O_SEED, O_MAX_TOKENS, O_TEMPERATURE, O_TIMEOUT, O_LOGPROBS, O_NO_TRACE, O_REQUIRE, O_MODEL_FILE, O_ATTENTION,
+       O_RETRIES, O_SEED, O_MAX_TOKENS, O_TEMPERATURE, O_TIMEOUT, O_LOGPROBS, O_NO_TRACE, O_REQUIRE, O_MODEL_FILE,
+       O_ATTENTION,
        /* the tracer's own, handed on */
        O_METER, O_POWER_MODEL, O_IDLE, O_SYSFS, O_PROCFS, O_NET, O_NO_STEPS, O_SPLIT, O_INTERVAL };
 
@@ -33,6 +34,7 @@ static const struct arg table[] = {
 	{ O_TEMPERATURE, "temperature", "T", "(0)", 1 },
 	{ O_PARAM, "param", "NAME=JSON", "more for each request: top_p=0.95", 1 },
 	{ O_LOGPROBS, "logprobs", NULL, "ask for log-probabilities, for ppl", 1 },
+	{ O_RETRIES, "retries", "N", "of a query that is answered by 429 or 503 (5)", 1 },
 	{ O_TIMEOUT, "timeout", "S", "of a query (600)", 1 },
 	{ O_KEY, "key-env", "NAME", "the environment's variable with the API key", 1 },
 	{ O_HARDWARE, "hardware", "TEXT", "what the results call the server's machine (this one, described)", 1 },
@@ -111,6 +113,8 @@ static int take_count(struct bench_opts *o, int id, const char *val)
 		return take_int(val, 1, BENCH_MOST, &o->concurrency);
 	case O_REPEAT:
 		return take_int(val, 1, 1000, &o->repetitions);
+	case O_RETRIES:
+		return take_int(val, 0, 100, &o->retries);
 	case O_WARMUP:
 		return take_int(val, 0, 1e6, &o->warmup);
 	case O_MAX_TOKENS:
@@ -185,7 +189,7 @@ int cmd_bench(int argc, char **argv)
 {
 	static const char usage[] = "ipw-trace bench -d FORM:PATH --url URL -o FILE [options]";
 	struct args a = { table, sizeof(table) / sizeof(*table), 1, usage };
-	struct bench_opts o = { .describe = gpus_this_machine, .find_model = served_model, .repetitions = 1,
+	struct bench_opts o = { .describe = gpus_this_machine, .find_model = served_model, .repetitions = 1, .retries = 5,
 				.seed = 1, .max_tokens = 2048, .timeout_s = 600 };
 	int ret = args_parse(&a, argc, argv, take, &o);
 

@@ -31,8 +31,10 @@ def stream(parts, usage=(10, 4, 3), finish="stop", done=True):
 class Reply:
     """body: pieces, each its own chunk and write; cut: the connection ends without the last chunk."""
 
-    def __init__(self, body, status=200, delay=0, first=0, cut=False, kind="text/event-stream"):
+    def __init__(self, body, status=200, delay=0, first=0, cut=False, kind="text/event-stream",
+                 headers=()):
         self.body, self.status, self.delay, self.first, self.cut, self.kind = body, status, delay, first, cut, kind
+        self.headers = headers
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -72,6 +74,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.send_response(r.status)
         self.send_header("Content-Type", r.kind)
         self.send_header("Transfer-Encoding", "chunked")
+        for name, value in r.headers:
+            self.send_header(name, value)
         self.end_headers()
         self.wfile.flush()
         time.sleep(r.first)

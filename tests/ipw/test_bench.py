@@ -26,7 +26,7 @@ from server import Reply, delta, event, serving, stream  # noqa: E402
 SMALL = "jsonl:" + os.path.join(ROOT, "tests/ipw/small.jsonl")
 CONTRACT = """type query_id model hardware dataset category difficulty correct ppl energy_j power_w duration_s ttft_s
 prompt_tokens cached_tokens completion_tokens flops cost_usd source flags scope gross_j bound_j method concurrency_mean
-end repetition""".split()
+end repetition tries retry_j retry_s""".split()
 FIRST = ["type", "query_id", "model", "hardware"]
 
 
@@ -263,7 +263,7 @@ def bad(d):
     for name, (answer, end, status) in BAD.items():
         out = os.path.join(d, "bad")
         with serving(answer) as s:
-            p = bench(s, out, "-n", 2, "-c", 2, "--timeout", 2)
+            p = bench(s, out, "-n", 2, "-c", 2, "--timeout", 2, "--retries", 0)
         r = rows(out)
         os.unlink(out)
         check(p.returncode == 1 and len(r) == 2 and all(o["end"] == end and o["status"] == status for o in r),
@@ -272,10 +272,105 @@ def bad(d):
               "%s: it counts as wrong" % name)
     mixed = iter(range(1000))
     with serving(lambda b: Reply([b"x"], 503) if next(mixed) % 3 == 0 else oracle(b)) as s:
-        p = bench(s, os.path.join(d, "mixed"))
+        p = bench(s, os.path.join(d, "mixed"), "--retries", 0)
     r = rows(os.path.join(d, "mixed"))
     check(p.returncode == 0 and len(r) == len(small()) and sum(o["correct"] for o in r) == 16 and
           "16 right of 24" in p.stdout, "who fails sometimes stays in the denominator", p.stdout)
+
+
+def busy(status=429, after=None):
+    return Reply([b'{"error":{"message":"slow down"}}'], status, kind="application/json",
+                 headers=[("Retry-After", after)] if after else [])
+
+
+def tries_at(s):
+    """When each query was asked, by what it asks."""
+    out = collections.defaultdict(list)
+    for q in s.seen:
+        out[q["body"]["messages"][0]["content"]].append(q["at"])
+    return out
+
+
+def refusing(times, reply):
+    """So many times each query is put off, then answered."""
+    seen = collections.Counter()
+
+    def answer(body):
+        q = body["messages"][0]["content"]
+        seen[q] += 1
+        return reply() if seen[q] <= times else oracle(body)
+    return answer
+
+
+def retries(d):
+    out = os.path.join(d, "retries")
+    with serving(refusing(2, busy)) as s:
+        p = bench(s, out, "-n", 4, "-c", 4)
+    r, at = rows(out), tries_at(s)
+    check(p.returncode == 0 and len(r) == 4 and all(o["end"] == "complete" and o["correct"] == 1 for o in r) and
+          all(len(x) == 3 for x in at.values()), "put off twice, then answered", p)
+    gaps = [(x[1] - x[0], x[2] - x[1]) for x in at.values()]
+    check(all(0.24 < a < 0.6 and 0.49 < b < 1.1 for a, b in gaps) and len({round(a, 3) for a, _ in gaps}) > 1,
+          "after half of 0.5 s to all of it, then twice that; not all at once", gaps)
+    check(all(o["tries"] == 3 and abs(o["retry_s"] - a - b) < 0.05 and o["duration_s"] < 0.5 and o["retry_j"] is None
+              for o, (a, b) in zip(sorted(r, key=lambda o: o["retry_s"]), sorted(gaps, key=sum))),
+          "rows say how often, and how long before the last try", [(o["tries"], o["retry_s"]) for o in r])
+    check(len({q["id"] for q in s.seen}) == 12 and objects(out)[-1]["retries"] == 8 and "8 times" in p.stdout,
+          "each try has an id of its own; they are counted", p.stdout)
+    soon = time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime(time.time() + 3))
+    for name, after, low, high in (("seconds", lambda: "1", 0.99, 1.3), ("a date", lambda: soon, 1.5, 3.5),
+                                   ("a date that is over", lambda: "Fri, 31 Dec 1999 23:59:59 GMT", 0.2, 0.6),
+                                   ("nonsense", lambda: "soon", 0.2, 0.6)):
+        os.unlink(out)
+        with serving(refusing(1, lambda: busy(503, after()))) as s:
+            p = bench(s, out, "-n", 1)
+        gap = [x[1] - x[0] for x in tries_at(s).values()]
+        check(p.returncode == 0 and low < gap[0] < high, "Retry-After: %s" % name, (gap, p.stderr))
+    for name, args, reply, asked, why in (
+            ("no end of it", ["--retries", 2], busy, 3, "HTTP 429"),
+            ("none wanted", ["--retries", 0], busy, 1, "HTTP 429"),
+            ("another day", ["--timeout", 60], lambda: busy(429, "86400"), 1, "tried again in 86400 s"),
+            ("an error of another kind", [], lambda: Reply([b"no"], 500, kind="text/plain"), 1, "HTTP 500")):
+        os.unlink(out)
+        with serving(lambda b: reply()) as s:
+            p = bench(s, out, "-n", 1, *args)
+        o, = rows(out)
+        check(p.returncode == 1 and len(s.seen) == asked == o["tries"] and o["end"] == "error" and
+              why in o["why"] and o["correct"] == 0, name, (len(s.seen), o))
+    os.unlink(out)
+    port = free_port()
+    with serving(lambda b: busy(429, "30"), port) as s:
+        p = subprocess.Popen([TRACE, "bench", "-d", SMALL, "--url", s.url, "-o", out, "--model", "m", "--no-trace",
+                              "-c", "3"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        wait_for(lambda: len(s.seen) == 24, 10, "all are put off")
+        p.send_signal(signal.SIGINT)
+        err = p.communicate(timeout=10)[1]
+    check(p.returncode == 1 and not rows(out) and "24 queries are left" in err, "Ctrl-C while all wait", err)
+    with serving(oracle, port) as s:
+        p = bench(s, out, "-c", 3)
+    check(p.returncode == 0 and len(rows(out)) == 24, "and it goes on", p.stderr)
+
+
+def put_off_beside(d):
+    """One that waits keeps nobody: neither those who come by a rate, nor the one place that there is."""
+    first = []
+
+    def answer(body):
+        q = body["messages"][0]["content"]
+        if not first:
+            first.append(q)
+        return busy(429, "2") if q == first[0] and first.count(q) < 2 and not first.append(q) else oracle(body)
+    for name, args, most in (("-c 1", ["-c", 1], 1), ("--rate", ["--rate", 40, "--seed", 9], 24)):
+        first.clear()
+        out = os.path.join(d, "beside" + args[0])
+        with serving(answer) as s:
+            p = bench(s, out, *args)
+        at = tries_at(s)
+        again = at[first[0]][1]
+        others = [x[0] for q, x in at.items() if q != first[0]]
+        check(p.returncode == 0 and len(rows(out)) == 24 and max(others) < again and s.most <= most,
+              "%s: all others go first" % name, (max(others) - again, p.stderr))
+        check(rows(out)[-1]["tries"] == 2 and [o["tries"] for o in rows(out)].count(1) == 23, "%s: tries" % name)
 
 
 def forms_of_answers(d):
@@ -536,7 +631,7 @@ def progress(d):
 
 
 with tempdir() as tmp:
-    for f in (good, order, rate, bad, forms_of_answers, model_files, told, resume, gone, shut_in_reuse, files, private,
-              options, perplexity, progress):
+    for f in (good, order, rate, bad, retries, put_off_beside, forms_of_answers, model_files, told, resume, gone,
+              shut_in_reuse, files, private, options, perplexity, progress):
         f(tmp)
 done()

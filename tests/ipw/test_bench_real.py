@@ -4,19 +4,23 @@
 ipw-trace bench on a real llama.cpp server with its model, traced: tokens against the server's usage and /metrics,
 joules against the books and against the recording's report, the client's clock against the tracer's. Root.
 """
+import collections
 import json
 import os
 import re
+import signal
 import socket
 import statistics
 import subprocess
 import sys
+import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../lib"))
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from harness import PYTHON, ROOT, TRACE, check, done, free_port, get, llama, metrics, report, skip, tempdir, \
     wait_for  # noqa: E402
 from made import gguf, llama as made  # noqa: E402
+from server import Reply, serving, stream  # noqa: E402
 
 SMALL = os.path.join(ROOT, "tests/ipw/small.jsonl")
 MODEL = ["--power-model", "idle=2,max=10"]
@@ -48,7 +52,7 @@ def near(a, b, part=1e-9, of=1.0):
 
 def balanced(seg, mine, what):
     """The rows, what was no row, and other clients' queries are all that the tracer gave to queries; and so on up."""
-    got = sum(r["energy_j"] for r in mine) + seg["warmup_j"] + seg["other_queries_j"]
+    got = sum(r["energy_j"] for r in mine) + seg["retry_j"] + seg["warmup_j"] + seg["other_queries_j"]
     check(near(got, seg["queries_j"], 1e-9, seg["measured_j"]), "%s: rows and the rest are queries_j" % what,
           (got, seg["queries_j"]))
     terms = sum(seg[k] for k in ("queries_j", "server_other_j", "others_j", "idle_j"))
@@ -185,6 +189,44 @@ def in_namespace(d):
         p.wait()
 
 
+def busy_server(port):
+    """Puts each query off once, with work, and then answers. In a process of its own: its work is its alone."""
+    seen = collections.Counter()
+
+    def answer(body):
+        question = body["messages"][0]["content"]
+        seen[question] += 1
+        end = time.process_time() + 0.05
+        while time.process_time() < end:
+            pass
+        if seen[question] == 1:
+            return Reply([b'{"error":{"message":"busy"}}'], 429, kind="application/json")
+        return Reply(stream(["Answer: C"]))
+    with serving(answer, port):
+        time.sleep(120)
+
+
+def put_off(d):
+    """What the tries before the last took is beside a row's own joules, and in the books."""
+    out, port = os.path.join(d, "busy"), free_port()
+    pid = os.fork()
+    if not pid:
+        busy_server(port)
+        os._exit(0)
+    try:
+        wait_for(lambda: not socket.socket().connect_ex(("127.0.0.1", port)), 10, "the server")
+        p = subprocess.run(command(port, out, "-n", 6, "-c", 2, "--model", "m"), capture_output=True, text=True)
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+    r, seg = rows(out), objects(out)[-1]
+    check(p.returncode == 0 and len(r) == 6 and all(o["tries"] == 2 and o["energy_j"] > 0 and o["retry_j"] > 0
+                                                    for o in r), "put off, and answered", (p.stderr, r))
+    check(near(sum(o["retry_j"] for o in r), seg["retry_j"]) and seg["retries"] == 6, "their joules are in the rows",
+          seg)
+    balanced(seg, r, "put off")
+
+
 def tracers(pid):
     found = []
     for p in os.listdir("/proc"):
@@ -207,6 +249,7 @@ def main():
         with_others(port, d)
         killed(server, port, d)
         in_namespace(d)
+        put_off(d)
 
 
 main()

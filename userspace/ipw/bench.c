@@ -254,8 +254,7 @@ static void release(struct bench *b)
 
 	while ((f = b->wait)) {
 		b->wait = f->next;
-		reply_release(&f->reply);
-		free(f);
+		bench_flight_free(f);
 	}
 	client_free(b->client);
 	trace_release(&b->trace);
@@ -274,7 +273,7 @@ static void release(struct bench *b)
 int bench_run(const struct bench_opts *o)
 {
 	struct bench b = { .o = o, .epfd = -1, .sigfd = -1, .timerfd = -1, .warm = o->warmup,
-			   .random = o->seed, .out = { .fd = -1, .answers = -1 } };
+			   .random = o->seed, .jitter = ~o->seed, .out = { .fd = -1, .answers = -1 } };
 	int err = read_dataset(&b);
 
 	b.wait_end = &b.wait;

@@ -38,6 +38,7 @@ struct bench_opts {
 	double   rate;            /* arrivals a second, Poisson; 0: the next when one ends */
 	size_t   queries;         /* of the data set, by the seed; 0: all */
 	int      repetitions, warmup;
+	int      retries;         /* of a query that is answered by 429 or 503 */
 	uint64_t seed;
 	int      max_tokens;
 	double   temperature, timeout_s;
@@ -96,6 +97,9 @@ struct bench_row {
 	double       busy_s;      /* its part of the seconds in which n of ours were in flight: 1/n of each */
 	const cJSON *traced;      /* NULL: not seen by the tracer */
 	int          untraced;    /* though there was one */
+	int          tries;       /* requests sent for it, 1 and more */
+	double       retry_j;     /* of those before the last; NAN: not all known */
+	double       retry_s;     /* from the first to the last being sent */
 };
 
 /*

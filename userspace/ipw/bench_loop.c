@@ -3,6 +3,7 @@
 #include "userspace/ipw/bench_internal.h"
 
 #include <errno.h>
+#include <math.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -57,14 +58,17 @@ static void write_row(struct bench *b, struct flight *f, const cJSON *traced)
 	struct bench_row row = {
 		.run = &b->run, .it = f->it, .repetition = f->repetition, .request_id = f->request_id,
 		.reply = &f->reply, .verdict = f->verdict, .concurrency = f->busy_ns, .busy_s = f->share_ns * 1e-9,
-		.traced = traced, .untraced = b->traces && !traced,
+		.traced = traced, .untraced = b->traces && !traced, .tries = f->ntried + 1,
+		.retry_j = b->traces && bench_retries_traced(b, f) ? f->retry_j : NAN,
+		.retry_s = f->ntried ? (double)(f->reply.start_ns - f->first_ns) * 1e-9 : 0,
 	};
 	int err;
 
 	if (!f->it || f->reply.end == REPLY_CANCELLED || f->reply.end == REPLY_REFUSED) {
-		b->sum.warmup_j += joules(traced);
+		b->sum.warmup_j += joules(traced) + (isnan(f->retry_j) ? 0 : f->retry_j);
 		return;
 	}
+	b->sum.retry_j += isnan(f->retry_j) ? 0 : f->retry_j;
 	count(b, f, traced);
 	err = b->err ? 0 : bench_out_row(&b->out, &row);
 	if (err) {
@@ -73,29 +77,29 @@ static void write_row(struct bench *b, struct flight *f, const cJSON *traced)
 	}
 }
 
-static void flight_free(struct flight *f)
+/* All that the tracer will say of it is there. */
+static int is_told(struct bench *b, struct flight *f)
 {
-	reply_release(&f->reply);
-	free(f);
+	int all = bench_retries_traced(b, f);
+
+	if (!f->traced && *f->request_id)
+		f->traced = trace_take(&b->trace, f->request_id, f->reply.local);
+	return all && (f->traced || !*f->request_id);
 }
 
 void bench_settle(struct bench *b, int all)
 {
 	struct flight **at = &b->wait, *f;
 	uint64_t now = clock_mono_ns();
-	cJSON *row;
 
 	while ((f = *at)) {
-		row = b->traces ? trace_take(&b->trace, f->request_id, f->reply.local) : NULL;
-		if (!row && !all && b->trace.pid && now < f->reply.end_ns + WAIT_NS) {
+		if (b->traces && !is_told(b, f) && !all && b->trace.pid && now < f->reply.end_ns + WAIT_NS) {
 			at = &f->next;
 			continue;
 		}
-		write_row(b, f, row);
-		cJSON_Delete(row);
+		write_row(b, f, f->traced);
 		*at = f->next;
-		b->nwait--;
-		flight_free(f);
+		bench_flight_free(f);
 	}
 	b->wait_end = at;
 }
@@ -120,6 +124,8 @@ void bench_done(void *ctx, void *user, struct reply *r)
 
 	/* The client has taken it off its count already. */
 	busy(b, r->end_ns, client_running(b->client) + 1);
+	if (bench_put_off(b, f, r))
+		return;
 	f->busy_ns = ns > 0 ? (b->busy_ns - f->busy_ns) / ns : 1;
 	f->share_ns = b->share_ns - f->share_ns;
 	f->reply = *r;
@@ -135,7 +141,6 @@ void bench_done(void *ctx, void *user, struct reply *r)
 	f->next = NULL;
 	*b->wait_end = f;
 	b->wait_end = &f->next;
-	b->nwait++;
 	if (!b->traces)
 		bench_settle(b, 0);
 }
@@ -157,15 +162,13 @@ static char *body_of(struct bench *b, const struct item *it, int repetition)
 	return got < 0 ? NULL : ret;
 }
 
-static int send_one(struct bench *b, const struct item *it, int repetition)
+/* f is gone if it fails. */
+static int post(struct bench *b, struct flight *f)
 {
-	struct flight *f = calloc(1, sizeof(*f));
-	char *body = f ? body_of(b, it, repetition) : NULL;
+	char *body = body_of(b, f->it, f->repetition);
 	int err = body ? 0 : -ENOMEM;
 
 	if (!err) {
-		f->it = it;
-		f->repetition = repetition;
 		snprintf(f->request_id, sizeof(f->request_id), "%s%llu", b->ours, (unsigned long long)b->seq++);
 		busy(b, clock_mono_ns(), client_running(b->client));
 		f->busy_ns = b->busy_ns;
@@ -174,8 +177,19 @@ static int send_one(struct bench *b, const struct item *it, int repetition)
 	}
 	free(body);
 	if (err)
-		free(f);
+		bench_flight_free(f);
 	return err;
+}
+
+static int send_one(struct bench *b, const struct item *it, int repetition)
+{
+	struct flight *f = calloc(1, sizeof(*f));
+
+	if (!f)
+		return -ENOMEM;
+	f->it = it;
+	f->repetition = repetition;
+	return post(b, f);
 }
 
 static int send_next(struct bench *b)
@@ -198,10 +212,15 @@ static int send_next(struct bench *b)
 	return send_one(b, &b->d.item[b->plan.item[place]], (int)(place / b->plan.n));
 }
 
+static int room_of(const struct bench *b)
+{
+	return (b->o->concurrency ? b->o->concurrency : BENCH_MOST) - client_running(b->client);
+}
+
 /* How many may be sent now. */
 static int may_send(struct bench *b, uint64_t now)
 {
-	int room = (b->o->concurrency ? b->o->concurrency : BENCH_MOST) - client_running(b->client);
+	int room = room_of(b);
 
 	if (b->stop || !b->left || room <= 0)
 		return 0;
@@ -214,10 +233,22 @@ static int may_send(struct bench *b, uint64_t now)
 	return (size_t)room < b->left ? room : (int)b->left;
 }
 
+/* Those put off whose time has come go first. */
+static void send_again(struct bench *b)
+{
+	struct flight *f;
+
+	while (!b->stop && room_of(b) > 0 && (f = bench_due(b, clock_mono_ns()))) {
+		b->err = post(b, f);
+		b->stop |= b->err ? 2 : 0;
+	}
+}
+
 static void send_all(struct bench *b)
 {
 	int n, rated;
 
+	send_again(b);
 	while ((n = may_send(b, clock_mono_ns())) > 0)
 		for (; n > 0 && !b->err; n--) {
 			rated = !b->warm && b->o->rate > 0;
@@ -250,6 +281,8 @@ static void set_timer(struct bench *b)
 
 	if (b->o->rate > 0 && b->start_ns && b->left && b->next_ns < to)
 		to = b->next_ns > now ? b->next_ns : now + 1;
+	if (b->later && room_of(b) > 0 && b->later->due_ns < to)
+		to = b->later->due_ns > now ? b->later->due_ns : now + 1;
 	t.it_value.tv_sec = (time_t)(to / NS_PER_S);
 	t.it_value.tv_nsec = (long)(to % NS_PER_S);
 	(void)timerfd_settime(b->timerfd, TFD_TIMER_ABSTIME, &t, NULL);
@@ -284,7 +317,7 @@ void bench_loop(struct bench *b)
 		watch(b, b->trace.out.fd);
 		watch(b, b->trace.err.fd);
 	}
-	while ((b->left && !b->stop) || client_running(b->client)) {
+	while (((b->left || b->later) && !b->stop) || client_running(b->client)) {
 		send_all(b);
 		if (b->stop == 2)
 			client_cancel(b->client);
@@ -304,5 +337,6 @@ void bench_loop(struct bench *b)
 		if (now - shown > TICK_NS)
 			bench_progress(b, shown = now);
 	}
+	bench_give_up(b);
 	b->end_ns = clock_mono_ns();
 }

@@ -166,6 +166,9 @@ static void timing(struct json_out *j, const struct bench_row *row)
 	json_num(j, "ttft_traced_s", traced_num(row, "ttft_ms") * 1e-3);
 	json_num(j, "duration_traced_s", traced_num(row, "duration_ms") * 1e-3);
 	json_int(j, "start_ns", (int64_t)r->start_ns);
+	json_int(j, "tries", row->tries);
+	json_num(j, "retry_j", row->retry_j);
+	json_num(j, "retry_s", row->retry_s);
 }
 
 char *bench_row_json(const struct bench_row *row, const struct bench_out *b, size_t *ret_n)

@@ -17,7 +17,7 @@
 
 static size_t done_of(const struct bench *b)
 {
-	return b->plan.total - b->left - (size_t)client_running(b->client);
+	return b->plan.total - b->left - b->nlater - (size_t)client_running(b->client);
 }
 
 /* "1:05:09", "5:09" */
@@ -92,6 +92,7 @@ static void segment_energy(struct json_out *j, const struct bench *b)
 	json_num(j, "rows_j", b->sum.joule_tokens || b->sum.energy_j > 0 ? b->sum.energy_j : NAN);
 	json_raw(j, "estimated", !b->sum.joule_tokens ? "null" : b->sum.estimated ? "true" : "false");
 	json_num(j, "warmup_j", b->trace.summary ? b->sum.warmup_j : NAN);
+	json_num(j, "retry_j", b->trace.summary ? b->sum.retry_j : NAN);
 	json_int_or_null(j, "other_queries", b->trace.summary ? (int64_t)b->trace.foreign : -1);
 	json_num(j, "other_queries_j", b->trace.summary ? b->trace.foreign_j : NAN);
 	for (i = 0; i < sizeof(books) / sizeof(*books); i++)
@@ -124,6 +125,7 @@ static void segment(struct bench *b)
 	json_int(&j, "not_graded", (int64_t)s->unknown);
 	json_int(&j, "untraced", (int64_t)s->untraced);
 	json_int(&j, "late", (int64_t)s->late);
+	json_int(&j, "retries", (int64_t)s->retries);
 	json_int(&j, "prompt_tokens", (int64_t)s->prompt);
 	json_int(&j, "completion_tokens", (int64_t)s->completion);
 	segment_energy(&j, b);
@@ -185,6 +187,10 @@ void bench_finish(struct bench *b)
 	printf("  tokens    %llu in, %llu out, %s a second out; %zu queries to warm up, not counted\n",
 	       (unsigned long long)s->prompt, (unsigned long long)s->completion,
 	       fmt3(rate, sizeof(rate), duration_s(b) > 0 ? (double)s->completion / duration_s(b) : NAN), s->warmups);
+	if (s->retries)
+		printf("  %zu times the server put a query off, which was sent again%s%s%s\n", s->retries,
+		       b->trace.summary ? ": " : "", b->trace.summary ? fmt3(rate, sizeof(rate), s->retry_j) : "",
+		       b->trace.summary ? " J, beside those of the rows" : "");
 	if (s->late)
 		printf("  %zu arrivals were late: the rate was more than could be sent\n", s->late);
 	say_energy(b);

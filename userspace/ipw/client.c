@@ -247,7 +247,8 @@ static void judge(struct reply *r, CURLcode code)
 	reply_over(r);
 	if (r->status && r->status != 200) {
 		r->end = REPLY_ERROR;
-		snprintf(r->why, sizeof(r->why), "HTTP %d", r->status);
+		snprintf(r->why, sizeof(r->why), r->retry_after_s > 0 ? "HTTP %d, to be tried again in %.0f s" :
+			 "HTTP %d", r->status, r->retry_after_s);
 	}
 	if (code == CURLE_OK || (r->end == REPLY_COMPLETE && r->finished && code != CURLE_OPERATION_TIMEDOUT))
 		return;
@@ -300,6 +301,7 @@ static void reap(struct client *c)
 	struct call *k;
 	CURLMsg *m;
 	CURLcode code;
+	curl_off_t after = 0;
 	long status;
 	int left;
 
@@ -313,6 +315,8 @@ static void reap(struct client *c)
 			continue;
 		k->reply.end_ns = clock_mono_ns();
 		k->reply.status = (int)status;
+		curl_easy_getinfo(k->easy, CURLINFO_RETRY_AFTER, &after);
+		k->reply.retry_after_s = after > 0 ? (double)after : 0;
 		local_end(k);
 		judge(&k->reply, code);
 		finish(c, k);

@@ -27,6 +27,7 @@ enum reply_end {
 struct reply {
 	enum reply_end end;
 	int      status;             /* HTTP's; 0: none came */
+	double   retry_after_s;      /* the server's Retry-After, of either form; 0: not said, or now */
 	char     why[96];            /* for people, if it is not complete */
 	char     local[64];          /* this end of the connection, as conn_addr() writes it */
 	char     model[128], finish[24];

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "userspace/cmd.h"
+#include "userspace/ipw/leaderboard.h"
 #include "userspace/ipw/options.h"
 #include "userspace/ipw/score.h"
 #include "userspace/util/fmt.h"
@@ -231,6 +232,34 @@ static int score_all(const struct ipw *w)
 	return err;
 }
 
+/* A file of the leaderboard's is of one configuration. */
+static int submit(const struct ipw *w)
+{
+	struct score s;
+	char *text = NULL;
+	int err;
+
+	if (w->n != 1) {
+		say("a leaderboard's file is of one model on one hardware, and here are %d (--pair chooses)", w->n);
+		return -EINVAL;
+	}
+	err = score_of(w->config[0], NULL, 0, &(struct score_opts){ 0 }, &s);
+	if (!err && isnan(s.value[M_ACC])) {
+		say("there are no verdicts: a leaderboard's file needs them");
+		return -ENODATA;
+	}
+	if (!err)
+		err = leaderboard(w, w->config[0], &s, &text);
+	if (err)
+		say("cannot score: %s", strerror(-err));
+	else
+		puts(text);
+	if (!err && !as_paper(w, w->config[0], &s))
+		say("these are not figures as the paper's: gross joules, of the accelerator, at a concurrency of 1");
+	free(text);
+	return err;
+}
+
 int cmd_score(int argc, char **argv)
 {
 	int status, i, err = 0;
@@ -240,7 +269,9 @@ int cmd_score(int argc, char **argv)
 		return status;
 	for (i = 0; i < w.n; i++)
 		err |= ipw_lacking(&w, w.config[i]);
-	if (!err) {
+	if (!err && w.o.leaderboard) {
+		err = submit(&w);
+	} else if (!err) {
 		err = score_all(&w);
 		if (err)
 			say("cannot score: %s", strerror(-err));

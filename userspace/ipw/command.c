@@ -7,6 +7,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "userspace/ipw/leaderboard.h"
 #include "userspace/util/csv.h"
 
 double ipw_clock_s(void)
@@ -142,7 +143,7 @@ int ipw_open(struct ipw *w, int command, unsigned want, int argc, char **argv, i
 		*ret_status = 1;
 		return -1;
 	}
-	w->r.want = want;
+	w->r.want = want | (w->o.leaderboard ? LEADERBOARD_COLUMNS : 0);
 	w->r.gross = w->o.gross;
 	w->r.repeats = w->o.repeats;
 	w->r.models = &w->models;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include "userspace/ipw/options.h"
 
+#include "userspace/ipw/leaderboard.h"
+
 #include <errno.h>
 #include <getopt.h>
 #include <math.h>
@@ -14,7 +16,7 @@
 
 enum { O_JSON = 256, O_CSV, O_BY, O_PAIR, O_DRAWS, O_SEED, O_GROSS, O_REPEATS, O_MISSING, O_UNLIKE, O_MODELS, O_GDP,
        O_VARIANTS, O_CLOUD, O_POOL, O_ROUTER, O_FALLBACK, O_SWEEP, O_POOLS, O_COSTS, O_FILE, O_ATTENTION, O_DEVICES,
-       O_DEVICE, O_KWH, O_GRID, O_EMBODIED };
+       O_DEVICE, O_KWH, O_GRID, O_EMBODIED, O_BOARD, O_FILL };
 
 static const struct arg table[] = {
 	{ O_JSON, "json", NULL, "JSON lines on stdout", ALL },
@@ -24,6 +26,8 @@ static const struct arg table[] = {
 	{ O_PAIR, "pair", "MODEL[@HARDWARE[:SCOPE]]", "only this one, and others so named; in this order", ALL },
 	{ O_GROSS, "gross", NULL, "joules with their part of the idle power: gross_j, not energy_j", JOULE },
 	{ O_VARIANTS, "variants", NULL, "what else goes by these names, each under its own", IPW_SCORE },
+	{ O_BOARD, "leaderboard", NULL, "a file for the paper's leaderboard, of one model on one hardware", IPW_SCORE },
+	{ O_FILL, "fill", "NAME=TEXT", "in it: organization, contact_email, task_type, notes, ...", IPW_SCORE },
 	{ O_DRAWS, "draws", "N", "bootstrap draws (1000; 0: no intervals)", DRAW },
 	{ O_SEED, "seed", "N", "of the draws (1)", DRAW },
 	{ O_REPEATS, "repeats", "first|last|mean",
@@ -155,6 +159,11 @@ static int take_valued(struct ipw_opts *o, int id, const char *val)
 			return -E2BIG;
 		o->pair[o->npair++] = val;
 		return 0;
+	case O_FILL:
+		if (o->nfill == IPW_FILLS)
+			return -E2BIG;
+		o->fill[o->nfill++] = val;
+		return leaderboard_field(val);
 	case O_DRAWS:
 		err = take_count(val, 1000000, &v);
 		o->draws = (unsigned)v;
@@ -188,7 +197,8 @@ static int take(void *ctx, int id, const char *val)
 {
 	struct ipw_opts *o = ctx;
 	const struct { int id, *flag; } flags[] = {
-		{ O_JSON, &o->json }, { O_CSV, &o->csv }, { O_GROSS, &o->gross },
+		{ O_JSON, &o->json }, { O_CSV, &o->csv }, { O_BOARD, &o->leaderboard },
+		{ O_GROSS, &o->gross },
 		{ O_VARIANTS, &o->variants }, { O_SWEEP, &o->sweep },
 		{ O_POOLS, &o->pools }, { O_MISSING, &o->allow_missing }, { O_UNLIKE, &o->allow_unlike },
 		{ 'v', &o->verbose }, { O_COSTS, &o->costs }, { O_ATTENTION, &o->attention },
@@ -238,8 +248,8 @@ int ipw_parse(struct ipw_opts *o, int command, int argc, char **argv)
 		say("only score and compare take the mean of repeats: elsewhere a verdict is right or wrong");
 		return EXIT_USAGE;
 	}
-	if (o->json && o->csv) {
-		say("--json and --csv exclude each other");
+	if (o->json + o->csv + o->leaderboard > 1) {
+		say("--json, --csv and --leaderboard exclude each other");
 		return EXIT_USAGE;
 	}
 	if (!*o->files) {

@@ -21,9 +21,10 @@ enum by { BY_NONE, BY_DATASET, BY_CATEGORY, BY_DIFFICULTY, BY_LEVEL };
 
 #define IPW_PAIRS   64
 #define IPW_ROUTERS 16
+#define IPW_FILLS   16
 
 struct ipw_opts {
-	int          json, csv, verbose, gross, variants, pools, sweep, pay, allow_missing, allow_unlike;
+	int          json, csv, leaderboard, verbose, gross, variants, pools, sweep, pay, allow_missing, allow_unlike;
 	enum by      by;
 	enum repeats repeats;
 	unsigned     draws;
@@ -38,6 +39,8 @@ struct ipw_opts {
 	const char  *file[IPW_PAIRS];                   /* MODEL=PATH */
 	int          nfile;
 	double       kwh_usd, grid_g, embodied_g;       /* NAN: not given */
+	const char  *fill[IPW_FILLS]; /* NAME=TEXT, of leaderboard_fields */
+	int          nfill;
 	char       **files; /* NULL-terminated */
 };
 

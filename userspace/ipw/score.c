@@ -60,26 +60,38 @@ static uint32_t population(const struct config *c, const uint32_t *group, uint32
 	return n;
 }
 
+/* NAN where any lacks it. */
+static double mean_of(const struct config *c, enum column k, const uint32_t *rows, uint32_t n)
+{
+	double sum = 0;
+	uint32_t i;
+
+	for (i = 0; i < n; i++)
+		sum += config_num(c, k, rows[i]);
+	return sum / n;
+}
+
 static void means(const struct config *c, const uint32_t *rows, struct score *s)
 {
-	double sum[SUMS] = { 0 }, duration = 0, concurrency = 0;
-	uint32_t i, known = 0, timed = 0;
+	double sum[SUMS] = { 0 }, concurrency = 0;
+	uint32_t i, known = 0;
 
 	for (i = 0; i < s->n; i++) {
-		double conc = config_num(c, COL_CONCURRENCY, rows[i]), dur = config_num(c, COL_DURATION, rows[i]);
+		double conc = config_num(c, COL_CONCURRENCY, rows[i]);
 
 		sum[S_ACC] += config_acc(c, rows[i]);
 		sum[S_POWER] += config_power(c, rows[i]);
 		sum[S_ENERGY] += config_num(c, COL_ENERGY, rows[i]);
 		sum[S_PPL] += config_num(c, COL_PPL, rows[i]);
-		if (!isnan(dur))
-			duration += dur, timed++;
 		if (!isnan(conc))
 			concurrency += conc, known++;
 	}
 	score_metrics(sum[S_ACC] / s->n, sum[S_POWER] / s->n, sum[S_ENERGY] / s->n, sum[S_PPL] / s->n, s->value);
 	s->ppl = sum[S_PPL] / s->n;
-	s->duration_s = timed == s->n ? duration / timed : NAN;
+	s->duration_s = mean_of(c, COL_DURATION, rows, s->n);
+	s->ttft_s = mean_of(c, COL_TTFT, rows, s->n);
+	s->prompt = mean_of(c, COL_PROMPT, rows, s->n);
+	s->completion = mean_of(c, COL_COMPLETION, rows, s->n);
 	s->concurrency = concurrency / known;
 }
 

@@ -35,6 +35,7 @@ struct score {
 	uint32_t        lacking[4];          /* rows without verdict, power, energy, perplexity, where others have it */
 	double          value[METRICS];
 	double          duration_s, ppl, concurrency;
+	double          ttft_s, prompt, completion; /* NAN where any of the rows lacks it */
 	struct variants v;
 	struct interval ci[METRICS];
 };

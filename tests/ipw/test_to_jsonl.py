@@ -38,9 +38,8 @@ def run(*args):
 with tempdir() as d:
     p = run("/dev/null")  # makes the environment, if it is not there
     check(p.returncode == 1 and "cannot read '/dev/null'" in p.stderr, "what is no table", p.stderr)
-    where = subprocess.run(["sh", "-c", "sed -n '/^wheels=/p;/^venv=/p' %s >%s/v; . %s/v; echo $venv" % (SCRIPT, d, d)],
-                           capture_output=True, text=True).stdout.strip()
-    subprocess.run([where + "/bin/python", "-c", WRITE, d], check=True)
+    python = subprocess.run([os.path.join(ROOT, "scripts/setup-arrow")], capture_output=True, text=True).stdout.strip()
+    subprocess.run([python, "-c", WRITE, d], check=True)
     for form in ("parquet", "file", "stream"):
         p = run(os.path.join(d, form))
         check(p.returncode == 0 and [json.loads(x) for x in p.stdout.splitlines()] == WANT, form, p)

@@ -32,12 +32,14 @@ def keys(value):
 def manual():
     with open(os.path.join(ROOT, "userspace/man/ipw-trace.8")) as f:
         page = f.read().replace("\\-", "-")
-    for command in ("score", "compare", "cover", "route", "fit"):
+    for command in ("score", "compare", "cover", "route", "fit", "csv"):
         p = run(command, "--help")
         options = set(re.findall(r"--[a-z-]+", "\n".join(p.stdout.splitlines()[1:])))
         check(p.returncode == 0 and options and all(o in page for o in options), "options of %s are in the man page" %
               command, [o for o in options if o not in page])
         extra = {"score": ["--variants", "--by", "category", "--costs"], "cover": ["--by", "level"]}.get(command, [])
+        if command == "csv":
+            continue
         p = run(command, "--json", *extra, os.path.join(ROOT, EXAMPLE))
         fields = {k for line in p.stdout.splitlines() for k in keys(json.loads(line))}
         lacking = [k for k in fields if not re.search(r"\b%s\b" % k, page)]
@@ -54,6 +56,11 @@ if "--write" in sys.argv:
 for old, new in zip(BLOCK.finditer(text), BLOCK.finditer(now)):
     check(old.group() == new.group(), "README: ipw-trace %s" % old.group(1), new.group())
 check(len(BLOCK.findall(text)) == 6, "README: an example of each command, and of costs")
+piped = re.findall(r"^\$ ipw-trace (csv .*) \| head -3\n((?:.*\n){3})", text, re.M)
+for args, shown in piped:
+    p = subprocess.run([TRACE, *args.split()], cwd=ROOT, capture_output=True, text=True)
+    check("".join(p.stdout.splitlines(True)[:3]) == shown, "README: ipw-trace %s" % args, p.stdout[:500])
+check(len(piped) == 1, "README: an example of CSV")
 made = subprocess.run([sys.executable, os.path.join(ROOT, "tests/ipw/example")], capture_output=True, text=True).stdout
 with open(os.path.join(ROOT, EXAMPLE)) as f:
     check(f.read() == made, "the example is what makes it")

@@ -233,7 +233,7 @@ static int row(struct csv *c, const char *line, size_t len)
 	c->err = c->depth = 0;
 	c->is_type = !c->type;
 	c->name[0] = 0;
-	if (peek(c) != '{' || value(c, 0) || peek(c))
+	if (peek(c) != '{' || value(c, 0) || (peek(c), c->p < c->end))
 		bad(c);
 	for (i = 0; i < c->n && !c->err && c->is_type; i++)
 		c->col[i].valued |= c->col[i].len > 0;
@@ -263,7 +263,7 @@ static void quoted(FILE *f, const char *s, size_t n)
 
 	for (i = 0; i < n && !strchr(",\"\r\n", s[i]); i++)
 		;
-	if (i == n && (!n || (*s != ' ' && s[n - 1] != ' '))) {
+	if (i == n && n && *s != ' ' && s[n - 1] != ' ') {
 		fwrite(s, 1, n, f);
 		return;
 	}
@@ -288,7 +288,10 @@ static void print(const struct csv *c, const uint8_t *hollow, int names, FILE *o
 			continue;
 		k = &c->col[i];
 		fputs(comma, out);
-		quoted(out, names ? k->name : c->text + k->at, names ? strlen(k->name) : k->len);
+		if (names)
+			quoted(out, k->name, strlen(k->name));
+		else if (k->len)
+			quoted(out, c->text + k->at, k->len);
 		comma = ",";
 	}
 	fputc('\n', out);

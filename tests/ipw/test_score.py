@@ -228,6 +228,19 @@ def estimated(d):
     check("estimated" not in run("cover", path).stdout, "where there are no joules nothing is estimated")
 
 
+def other_joules(d):
+    """Joules of the other kind are not taken for these, and it is said that they are there."""
+    rows = [row(i, correct=1, gross_j=3, duration_s=1) for i in range(2)]
+    p = run("score", "--json", write(os.path.join(d, "r"), rows))
+    check('"ipj":null' in p.stdout and "2 results have no share of the joules, but gross ones (--gross)" in p.stderr,
+          "gross alone", p)
+    rows = [row(i, correct=1, energy_j=3, duration_s=1) for i in range(2)]
+    path = write(os.path.join(d, "r"), rows)
+    p = run("score", "--json", "--gross", path)
+    check('"ipj":null' in p.stdout and "2 results have no gross joules" in p.stderr, "shares alone", p)
+    check(not run("cover", path).stderr.count("joules"), "who does not ask is not told")
+
+
 def columns(d):
     """However long a name is, numbers stand under their heads."""
     rows = [row(1, m, correct=1, energy_j=2, duration_s=1) for m in ("m", "a-name-of-a-model-that-is-far-too-long")]
@@ -257,6 +270,7 @@ with tempdir() as tmp:
     repeats(tmp)
     cancelled(tmp)
     estimated(tmp)
+    other_joules(tmp)
     columns(tmp)
     pairs(tmp)
 done()

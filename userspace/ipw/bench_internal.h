@@ -34,6 +34,8 @@ struct tally {
 	uint64_t prompt, completion; /* tokens that the server counted, or that came */
 	double   energy_j;           /* of all rows that have joules */
 	double   warmup_j;           /* of those that are no row: to warm up, given up */
+	size_t   ends[REPLY_CANCELLED + 1]; /* of rows, by how they ended */
+	char     first_failed[160]; /* "'id': why" */
 	size_t   retries;
 	double   retry_j;            /* of rows, what went before the last try */
 	int      estimated;        /* of those some rest on a model, and not on a meter */

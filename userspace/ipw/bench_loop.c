@@ -41,6 +41,9 @@ static void count(struct bench *b, const struct flight *f, const cJSON *traced)
 	s->right += f->verdict == VERDICT_RIGHT;
 	s->unreadable += f->verdict == VERDICT_UNREADABLE;
 	s->failed += f->verdict == VERDICT_FAILED;
+	s->ends[r->end]++;
+	if (r->end != REPLY_COMPLETE && !*s->first_failed)
+		snprintf(s->first_failed, sizeof(s->first_failed), "'%.50s': %s", f->it->id, r->why);
 	s->unknown += f->verdict == VERDICT_UNKNOWN;
 	s->untraced += b->traces && !traced;
 	s->prompt += r->prompt > 0 ? (uint64_t)r->prompt : 0;

@@ -150,6 +150,24 @@ static void say_accuracy(const struct tally *s)
 		       s->unknown);
 }
 
+/* "  failed    2 error, 1 cut; the first is 'letter-3': HTTP 500" */
+static void say_failed(const struct tally *s)
+{
+	const char *comma = "";
+	int e;
+
+	if (!*s->first_failed)
+		return;
+	printf("  failed    ");
+	for (e = REPLY_COMPLETE + 1; e <= REPLY_CANCELLED; e++) {
+		if (!s->ends[e])
+			continue;
+		printf("%s%zu %s", comma, s->ends[e], reply_end_name((enum reply_end)e));
+		comma = ", ";
+	}
+	printf("; the first is %s\n", s->first_failed);
+}
+
 static void say_energy(const struct bench *b)
 {
 	const struct tally *s = &b->sum;
@@ -184,6 +202,7 @@ void bench_finish(struct bench *b)
 	printf("\n %zu queries of %s in %.1f s, %zu before\n %s on %s\n", s->rows, b->run.d->name, duration_s(b),
 	       b->out.ndone, b->run.model, b->run.hardware);
 	say_accuracy(s);
+	say_failed(s);
 	printf("  tokens    %llu in, %llu out, %s a second out; %zu queries to warm up, not counted\n",
 	       (unsigned long long)s->prompt, (unsigned long long)s->completion,
 	       fmt3(rate, sizeof(rate), duration_s(b) > 0 ? (double)s->completion / duration_s(b) : NAN), s->warmups);

@@ -242,13 +242,25 @@ static void local_end(struct call *k)
 		snprintf(k->reply.local, sizeof(k->reply.local), strchr(ip, ':') ? "[%s]:%ld" : "%s:%ld", ip, port);
 }
 
+/* "HTTP 429, to be tried again in 60 s: Too many requests" */
+static void status_text(struct reply *r)
+{
+	char said[sizeof(r->why)] = "", wait[48] = "";
+
+	if (r->failed)
+		memcpy(said, r->why, sizeof(said));
+	if (r->retry_after_s > 0)
+		snprintf(wait, sizeof(wait), ", to be tried again in %.0f s", r->retry_after_s);
+	snprintf(r->why, sizeof(r->why), "HTTP %d%s%s%.*s", r->status, wait, *said ? ": " : "",
+		 (int)sizeof(r->why) - 60, said);
+}
+
 static void judge(struct reply *r, CURLcode code)
 {
 	reply_over(r);
 	if (r->status && r->status != 200) {
 		r->end = REPLY_ERROR;
-		snprintf(r->why, sizeof(r->why), r->retry_after_s > 0 ? "HTTP %d, to be tried again in %.0f s" :
-			 "HTTP %d", r->status, r->retry_after_s);
+		status_text(r);
 	}
 	if (code == CURLE_OK || (r->end == REPLY_COMPLETE && r->finished && code != CURLE_OPERATION_TIMEDOUT))
 		return;

@@ -38,6 +38,10 @@ static void say_read(const struct ipw *w)
 	if (d->n)
 		say("%llu rows give a query another %s than before (the first in %s:%llu): the one before stands",
 		    (unsigned long long)d->n, d->first->why, d->first->file, (unsigned long long)d->first->line);
+	if (r->other_joules && r->want & WANT(COL_ENERGY))
+		say(r->gross ? "%llu results have no gross joules, but a share (without --gross)" :
+		    "%llu results have no share of the joules, but gross ones (--gross)",
+		    (unsigned long long)r->other_joules);
 	if (r->cancelled)
 		say("%llu results are of queries that were cancelled: they count on neither side",
 		    (unsigned long long)r->cancelled);

@@ -336,6 +336,7 @@ static int append(struct results *r, struct config *c, uint32_t query)
 	int err = c->n == c->cap ? grow(c) : 0, k;
 
 	complete_energy(r, num, v);
+	r->other_joules += isnan(v[COL_ENERGY]) && !isnan(num[r->gross ? ROW_ENERGY : ROW_GROSS]);
 	v[COL_PAID] = r->gross || isnan(num[ROW_GROSS]) ? v[COL_ENERGY] : num[ROW_GROSS];
 	complete_flops(r, c, v);
 	complete_cost(r, c, v);

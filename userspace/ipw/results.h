@@ -107,6 +107,7 @@ struct results {
 
 	uint64_t        lines, bytes, rows, others; /* others: of another type */
 	uint64_t        cancelled;
+	uint64_t        other_joules; /* rows without joules of the kind that is asked for, that have the other */
 	struct problems malformed, odd, disagree;   /* disagree: on a query's category or difficulty */
 	uint64_t        repeated;                   /* rows for which there was another one */
 	uint32_t        repeated_query;             /* of the first */

@@ -8,7 +8,7 @@ compute_, energy_, latency_, memory_, power_, temperature_ and token_metrics, gp
 later ones add CPU and ANE joules, phase_metrics, hardware_utilization, cost and evaluation. Names without "_metrics"
 are read too.
 
-What is read, and what is not:
+What is read, and what is not (of what is written, problem and answer are null: results do not have them):
 
   gross_j         per_query_joules: nothing there takes idle power off, so energy_j stays unknown (score --gross)
   flags           energy_since_last_query: (first generation) the joules begin where those of the query before end, with

@@ -62,6 +62,11 @@ def commands():
               head)
     p = run("score", "--csv", "--json", EXAMPLE)
     check(p.returncode == 129 and "exclude each other" in p.stderr, "one of them", p.stderr)
+    for command in ("score", "csv"):
+        with open("/dev/full", "w") as full:
+            p = subprocess.run([SAN, command, *(["--csv"] if command == "score" else []), EXAMPLE], stdout=full,
+                               stderr=subprocess.PIPE, text=True)
+        check(p.returncode == 1 and "No space left" in p.stderr, "%s on a full disk" % command, p)
     p = run("score", "--csv", "/no/such")
     check(p.returncode == 1 and not p.stdout, "nothing is written of nothing", p)
 

@@ -82,7 +82,7 @@ char *bench_row_json(const struct bench_row *row, const struct bench_out *b, siz
 /* The client says that an answer is over. */
 void bench_done(void *ctx, void *user, struct reply *r);
 void bench_flight_free(struct flight *f);
-/* 1: the server has put the query off, and it will be sent again: it is among `later`. */
+/* 1: the server has put the query off, and it is to be sent again, now or by the next run: it is among `later`. */
 int  bench_put_off(struct bench *b, struct flight *f, const struct reply *r);
 /* The next that is due, off the list; NULL: none is. */
 struct flight *bench_due(struct bench *b, uint64_t now);

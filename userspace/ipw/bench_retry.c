@@ -50,7 +50,7 @@ int bench_put_off(struct bench *b, struct flight *f, const struct reply *r)
 {
 	struct attempt *more;
 
-	if (!f->it || (r->status != 429 && r->status != 503) || r->end != REPLY_ERROR || b->stop ||
+	if (!f->it || (r->status != 429 && r->status != 503) || r->end != REPLY_ERROR ||
 	    f->ntried >= b->o->retries || r->retry_after_s > b->o->timeout_s)
 		return 0;
 	more = realloc(f->tried, (size_t)(f->ntried + 1) * sizeof(*more));

@@ -168,11 +168,11 @@ int ipw_close(struct ipw *w)
 	model_files_release(&w->files);
 	devices_release(&w->devices);
 	if (w->o.csv) {
-		err = csv_of_json(w->json, NULL, stdout, NULL);
+		err = fflush(w->json) ? -errno : csv_of_json(w->json, NULL, stdout, NULL);
 		fclose(w->json);
 	}
 	if (!err && (fflush(stdout) || ferror(stdout)))
-		err = -errno;
+		err = errno ? -errno : -EIO;
 	if (err)
 		say("cannot write: %s", strerror(-err));
 	return err ? 1 : 0;

@@ -323,7 +323,7 @@ static int pass(struct csv *c, FILE *in, const uint8_t *hollow, FILE *out, struc
 			print(c, hollow, 0, out);
 	}
 	if (got >= 0 || got == -EBADMSG)
-		got = ferror(in) || (out && ferror(out)) ? -errno : 0;
+		got = ferror(in) || (out && ferror(out)) ? (errno ? -errno : -EIO) : 0;
 	free(line);
 	return got;
 }

@@ -19,7 +19,7 @@ static const char *const metric_names[METRICS] = { "acc", "power_w_mean", "energ
 /* What the numbers are of, and may be set beside: the paper's are gross, of the accelerator, a query at a time. */
 static int as_paper(const struct ipw *w, const struct config *c, const struct score *s)
 {
-	return w->o.gross && s->concurrency == 1 && !strcmp(results_name(&w->r, c->scope), "accelerator");
+	return w->o.gross && s->concurrency < MODEL_ALONE && !strcmp(results_name(&w->r, c->scope), "accelerator");
 }
 
 static void json_variants(struct json_out *j, const struct variants *v)

@@ -16,6 +16,7 @@ struct flight {
 	const struct item *it;    /* NULL: to warm up */
 	int          repetition;
 	char         request_id[48];
+	uint64_t     posted_ns;
 	double       busy_ns;     /* bench.busy_ns when it was sent; then the mean number of queries beside it */
 	double       share_ns;    /* bench.share_ns when it was sent; then what it grew by */
 	int          verdict;

@@ -123,7 +123,7 @@ void bench_done(void *ctx, void *user, struct reply *r)
 {
 	struct bench *b = ctx;
 	struct flight *f = user;
-	double ns = (double)(r->end_ns - r->start_ns);
+	double ns = (double)(r->end_ns - f->posted_ns);
 
 	/* The client has taken it off its count already. */
 	busy(b, r->end_ns, client_running(b->client) + 1);
@@ -173,7 +173,8 @@ static int post(struct bench *b, struct flight *f)
 
 	if (!err) {
 		snprintf(f->request_id, sizeof(f->request_id), "%s%llu", b->ours, (unsigned long long)b->seq++);
-		busy(b, clock_mono_ns(), client_running(b->client));
+		f->posted_ns = clock_mono_ns();
+		busy(b, f->posted_ns, client_running(b->client));
 		f->busy_ns = b->busy_ns;
 		f->share_ns = b->share_ns;
 		err = client_post(b->client, body, f->request_id, f);

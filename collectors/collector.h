@@ -100,6 +100,13 @@ struct collector_ops {
 	int (*users)(struct collector *c, int ch, struct gpu_user *u, int max);
 	/* Accepts a collector whose open() failed half-way. */
 	void (*close)(struct collector *c);
+	/*
+	 * A perf event that counts as channel ch does, for BPF programs to read on any CPU of the package: its
+	 * descriptor, which stays the collector's, or -errno. NULL: there is none.
+	 */
+	int (*edge_fd)(struct collector *c, int ch);
+	/* What read() would have given when that event stood at `count`. */
+	void (*edge_raw)(struct collector *c, int ch, uint64_t count, struct raw *ret);
 };
 
 /* In order of preference; ends with NULL. */

@@ -27,9 +27,20 @@
 
 #define PMU "bus/event_source/devices/power"
 
+#define APART_READS 64     /* to number the two counts of one register alike */
+#define APART_EACH  1000   /* readings */
+
 struct rapl_perf {
-	int      fd[CHANNEL_MAX]; /* of c->ch, up to c->nch */
-	uint64_t range[CHANNEL_MAX];
+	struct rapl_event ev[CHANNEL_MAX]; /* of c->ch, up to c->nch */
+	int      fd[CHANNEL_MAX];
+	/*
+	 * The same again for edge_fd(); -1: not asked for. The kernel adds to an event's count without a lock, as it
+	 * expects all its readers on one CPU. BPF programs read it on any, so theirs may lose a step, and is not the
+	 * one that the books are made of.
+	 */
+	int      edge_fd[CHANNEL_MAX];
+	uint64_t apart[CHANNEL_MAX]; /* what edge_fd's count lacks */
+	unsigned reads;
 };
 
 static const struct {
@@ -243,7 +254,8 @@ int rapl_perf_start(struct collector *c, const struct rapl_event *ev, int n)
 		c->ch[c->nch].scale = ev[i].scale;
 		c->ch[c->nch].wrap = (double)ev[i].range;
 		c->ch[c->nch].resolution = (double)ev[i].range / 4294967296.0 * ev[i].scale; /* see rapl_perf_range() */
-		p->range[c->nch] = ev[i].range;
+		p->ev[c->nch] = ev[i];
+		p->edge_fd[c->nch] = -1;
 		p->fd[c->nch++] = fd;
 	}
 	return c->nch ? 0 : refused;
@@ -264,26 +276,74 @@ static int perf_open(struct collector *c)
 	return rapl_perf_start(c, ev, n);
 }
 
+static int count_of(int fd, uint64_t *ret)
+{
+	return read(fd, ret, sizeof(*ret)) == (ssize_t)sizeof(*ret) ? 0 : -EIO;
+}
+
+/* The register did not move between two readings of the one event: the other, read between them, saw the same. */
+static int find_apart(struct rapl_perf *p, int ch)
+{
+	uint64_t before, edge, after;
+	int i;
+
+	for (i = 0; i < APART_READS; i++) {
+		if (count_of(p->fd[ch], &before) || count_of(p->edge_fd[ch], &edge) || count_of(p->fd[ch], &after))
+			return -EIO;
+		p->apart[ch] = before + (after - before) / 2 - edge;
+		if (before == after)
+			break;
+	}
+	return 0;
+}
+
 static int perf_read(struct collector *c, struct raw *val)
 {
 	struct rapl_perf *p = c->state;
+	int i, again = p->reads++ % APART_EACH == 0;
 	uint64_t count;
-	int i;
 
 	for (i = 0; i < c->nch; i++) {
-		val[i].valid = read(p->fd[i], &count, sizeof(count)) == (ssize_t)sizeof(count);
+		val[i].valid = !count_of(p->fd[i], &count);
 		if (val[i].valid)
-			val[i].value = rapl_perf_raw(count, p->range[i]);
+			val[i].value = rapl_perf_raw(count, p->ev[i].range);
+		if (again && p->edge_fd[i] >= 0)
+			(void)find_apart(p, i);
 	}
 	return 0;
+}
+
+static int perf_edge_fd(struct collector *c, int ch)
+{
+	struct rapl_perf *p = c->state;
+	int err;
+
+	if (p->ev[ch].die >= 0) /* kernels let any CPU of the package read it, also those of another die */
+		return -ENOTSUP;
+	if (p->edge_fd[ch] < 0)
+		p->edge_fd[ch] = event_open(&p->ev[ch]);
+	if (p->edge_fd[ch] < 0)
+		return p->edge_fd[ch];
+	err = find_apart(p, ch);
+	return err ? err : p->edge_fd[ch];
+}
+
+static void perf_edge_raw(struct collector *c, int ch, uint64_t count, struct raw *ret)
+{
+	const struct rapl_perf *p = c->state;
+
+	*ret = (struct raw){ .value = rapl_perf_raw(count + p->apart[ch], p->ev[ch].range), .valid = 1 };
 }
 
 static void perf_close(struct collector *c)
 {
 	struct rapl_perf *p = c->state;
 
-	while (c->nch)
+	while (c->nch) {
 		close(p->fd[--c->nch]);
+		if (p->edge_fd[c->nch] >= 0)
+			close(p->edge_fd[c->nch]);
+	}
 }
 
 const struct collector_ops rapl_perf_collector = {
@@ -292,5 +352,7 @@ const struct collector_ops rapl_perf_collector = {
 	.state_size = sizeof(struct rapl_perf),
 	.open       = perf_open,
 	.read       = perf_read,
+	.edge_fd    = perf_edge_fd,
+	.edge_raw   = perf_edge_raw,
 	.close      = perf_close,
 };

@@ -262,16 +262,50 @@ int sampler_status(const struct sampler *s, const struct source_status **ret)
 	return s->nstatus;
 }
 
-int sampler_users(struct sampler *s, int channel, struct gpu_user *u, int max)
+/* The collector that channel `channel` is of, and its place there; NULL: there is none. */
+static struct collector *collector_of(struct sampler *s, int channel, int *ret_ch)
 {
-	struct collector *col;
-	int i, c;
+	struct collector *c;
+	int i, ch;
 
 	for (i = 0; i < s->nsource && channel >= 0; i++) {
-		col = &s->source[i]->c;
-		for (c = 0; c < col->nch; c++)
-			if (s->source[i]->meter[c] == channel)
-				return col->ops->users ? col->ops->users(col, c, u, max) : -ENOTSUP;
+		c = &s->source[i]->c;
+		for (ch = 0; ch < c->nch; ch++)
+			if (s->source[i]->meter[ch] == channel) {
+				*ret_ch = ch;
+				return c;
+			}
 	}
-	return -EINVAL;
+	return NULL;
+}
+
+int sampler_users(struct sampler *s, int channel, struct gpu_user *u, int max)
+{
+	int ch = 0;
+	struct collector *c = collector_of(s, channel, &ch);
+
+	return !c ? -EINVAL : c->ops->users ? c->ops->users(c, ch, u, max) : -ENOTSUP;
+}
+
+int sampler_edge_fd(struct sampler *s, int channel)
+{
+	int ch = 0;
+	struct collector *c = collector_of(s, channel, &ch);
+
+	return !c ? -EINVAL : c->ops->edge_fd ? c->ops->edge_fd(c, ch) : -ENOTSUP;
+}
+
+int sampler_edge(struct sampler *s, int channel, uint64_t count, uint64_t t_ns, struct sample *ret)
+{
+	int ch = 0;
+	struct collector *c = collector_of(s, channel, &ch);
+	struct raw raw;
+
+	if (!c || !c->ops->edge_raw)
+		return -EINVAL;
+	c->ops->edge_raw(c, ch, count, &raw);
+	if (!tally_edge(&s->tally[channel], &s->meter[channel], &raw, t_ns, ret))
+		return -ERANGE;
+	ret->channel = (uint16_t)channel;
+	return 0;
 }

@@ -104,6 +104,11 @@ struct comparison {
  */
 int  sampler_compare(struct sampler *s, uint64_t ns, struct comparison *ret, int max);
 
+/* As collector_ops.edge_fd, by channel of the sampler. */
+int  sampler_edge_fd(struct sampler *s, int channel);
+/* What that perf event has counted at t_ns, lately, as a sample. 0, or -ERANGE where it is not to be believed. */
+int  sampler_edge(struct sampler *s, int channel, uint64_t count, uint64_t t_ns, struct sample *ret);
+
 /* As collector_ops.users, by channel of the sampler. */
 int  sampler_users(struct sampler *s, int channel, struct gpu_user *u, int max);
 

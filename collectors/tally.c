@@ -120,6 +120,24 @@ void tally_add(struct tally *t, struct meter *m, const struct raw *r, uint64_t t
 	t->lost = 0;
 }
 
+int tally_edge(const struct tally *t, const struct meter *m, const struct raw *r, uint64_t t_ns, struct sample *ret)
+{
+	uint64_t apart = t_ns > t->t_ns ? t_ns - t->t_ns : t->t_ns - t_ns;
+	uint64_t slack = m->period_us ? 2000ull * m->period_us : UNKNOWN_PERIOD_NS;
+	double step;
+
+	if (!t->started || t->lost || t->flags & SAMPLE_GAP || !r->valid || m->ch.reading != READING_ENERGY)
+		return 0;
+	step = r->value < t->raw ? -(double)(t->raw - r->value) : (double)(r->value - t->raw);
+	if (m->ch.wrap > 0 && fabs(step) > m->ch.wrap / 2)
+		step += step > 0 ? -m->ch.wrap : m->ch.wrap;
+	step *= m->ch.scale;
+	if (fabs(step) > most_uj(apart + slack) || (t_ns < t->t_ns && step > 0) || (t_ns >= t->t_ns && step < 0))
+		return 0;
+	*ret = (struct sample){ .t_ns = t_ns, .energy_uj = t->energy_uj + step };
+	return 1;
+}
+
 int tally_sample(struct tally *t, uint64_t t_ns, struct sample *ret)
 {
 	if (!t->started || t->t_ns != t_ns)

@@ -24,6 +24,12 @@ struct tally {
 /* Takes in a reading of channel m; counts in m what went wrong with it. */
 void tally_add(struct tally *t, struct meter *m, const struct raw *r, uint64_t t_ns);
 
+/*
+ * A reading that a BPF program took of the channel at an edge, t_ns: it comes late, and with less trust, so it changes
+ * nothing in the books. 1: *ret is what they would have said then, but for its channel.
+ */
+int tally_edge(const struct tally *t, const struct meter *m, const struct raw *r, uint64_t t_ns, struct sample *ret);
+
 /* 1 when the reading taken at t_ns makes a sample, which is then in all of *ret but its channel. */
 int tally_sample(struct tally *t, uint64_t t_ns, struct sample *ret);
 

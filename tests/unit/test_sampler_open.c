@@ -62,9 +62,10 @@ static int second_users(struct collector *c, int ch, struct gpu_user *u, int max
 }
 
 static const struct collector_ops ops[] = {
-	{ "first", "the first", 0, first_open, fixed_read, NULL, fixed_close },
-	{ "second", "the second", 0, second_open, fixed_read, second_users, fixed_close },
-	{ "third", "the third", 0, third_open, fixed_read, NULL, fixed_close },
+	{ .name = "first", .doc = "the first", .open = first_open, .read = fixed_read, .close = fixed_close },
+	{ .name = "second", .doc = "the second", .open = second_open, .read = fixed_read, .users = second_users,
+	  .close = fixed_close },
+	{ .name = "third", .doc = "the third", .open = third_open, .read = fixed_read, .close = fixed_close },
 };
 static const struct collector_ops *const list[] = { &ops[0], &ops[1], &ops[2], NULL };
 

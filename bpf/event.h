@@ -31,6 +31,7 @@ enum ev_type {
 	EV_EXEC     = 6, /* ev_task */
 	EV_EXIT     = 7, /* ev_task: the last thread is gone */
 	EV_STEP     = 8, /* ev_step: the engine computed one batch */
+	EV_EDGE     = 9, /* ev_edge: what meters and CPUs stood at where a phase may begin or end */
 };
 
 enum ev_flag {
@@ -112,6 +113,42 @@ struct ev_step {
 };
 _Static_assert(sizeof(struct ev_step) == 40, "ev_step");
 
+/* Packages of CPUs, and CPUs, that edges know; meters of one package that they read. */
+#define EV_GROUPS      16
+#define EV_CPUS        4096
+#define EV_EDGE_METERS 4
+
+/* On-CPU time of one package since attach: all but idle, and of that each slot's. */
+struct ev_group {
+	__u64 busy_ns;
+	__u64 slot_ns[EV_SLOTS];
+};
+
+/*
+ * A socket has turned from receiving to sending or back, or the end of an answer went out, as the event before says of
+ * the same thread. The meters are those of the
+ * package that the thread runs on, by their places in map "edge_events"; groups are numbered as in `cpu_group`.
+ */
+struct ev_edge {
+	struct ev_hdr h;
+	__u32 group;  /* the package */
+	__u32 read;   /* bit k: count[k] is */
+	__u64 count[EV_EDGE_METERS]; /* as the kernel's perf event says it */
+	__u32 ngroup; /* so many of cpu[] follow */
+	__u32 pad;
+	struct ev_group cpu[EV_GROUPS];
+};
+_Static_assert(sizeof(struct ev_edge) == 72 + EV_GROUPS * 136, "ev_edge");
+
+/* In `cpu_group`, beside the number of its package: it does not run, what stands in its record is over. */
+#define EV_CPU_OFFLINE 0x80
+
+/* Calls of one direction in a row that are edges: what comes after them is more of the same, as each token is. */
+#define EV_EDGE_CALLS 4
+/* Edges are no more frequent than this in the long run, and so many may come at once. */
+#define EV_EDGE_EACH_NS 4000000ull
+#define EV_EDGE_BURST   32
+
 /* Map "targets": tgid -> what is known of a traced process. */
 struct ev_target {
 	__u32 slot; /* 1 .. EV_SLOTS-1 */
@@ -147,6 +184,9 @@ enum ev_count {
 struct ev_cfg {
 	__u32 wake_bytes; /* wake the reader early once so much waits in the ring; it comes by itself at every sample */
 	__u32 sys_tcp;    /* net_sys: look at TCP sockets too, there being no better tier */
+	__u32 ncpu;       /* CPUs that an edge looks at; 0: no edges */
+	__u32 ngroup;     /* packages */
+	__u32 nslot;      /* slots in use are 1 .. nslot */
 };
 
 #endif

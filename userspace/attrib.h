@@ -45,7 +45,7 @@ struct acc {
 	struct gross time;            /* as active time alone would split it; of what is fitted, that */
 	struct gross fitted;          /* what the fit gave of both */
 	struct gross shared;          /* of what is fitted: its share of what the steps cost whoever is in them */
-	struct gross edge;            /* a quarter of the server's energy in one refresh, at R and at E */
+	struct gross edge;            /* of the server's energy, what is not known at R and at E: see cut_at() */
 	struct gross without[FIT_GROUPS]; /* of what is fitted: had the fit not known a part of the past */
 	double       idle_s;          /* of idle floor: its part by time of that of the ticks it was active in */
 	double       noise2;          /* of what is fitted: variance by the meter's deviations from the fit, J^2 */

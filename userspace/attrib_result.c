@@ -42,10 +42,27 @@ static struct parts parts_of(const struct query *q, const struct tick *t, double
 	return ret;
 }
 
-/* How many of R and E lie in the tick. */
-static int edges_in(const struct query *q, const struct tick *t)
+/*
+ * What is not known where an edge cuts the tick, as a part of its energy: a quarter of a refresh of the meter, or of
+ * the tick where that is longer; but where the meter was read near by, no more than the time from there.
+ */
+static double cut_at(const struct tick *t, int ch, uint64_t at_ns, double refresh)
 {
-	return (q->r_ns > t->t0 && q->r_ns <= t->t1) + (!attrib_runs(q) && q->e_ns > t->t0 && q->e_ns <= t->t1);
+	double len = (double)(t->t1 - t->t0), most = 0.25 * fmax(refresh, 1), away = len;
+
+	if (at_ns <= t->t0 || at_ns > t->t1)
+		return 0;
+	if (t->read[ch] & TICK_READ_BEGIN)
+		away = (double)(at_ns - t->t0);
+	if (t->read[ch] & TICK_READ_END)
+		away = fmin(away, (double)(t->t1 - at_ns));
+	return fmin(most, 0.25 * refresh + away / len);
+}
+
+/* By R and E. */
+static double edges_in(const struct query *q, const struct tick *t, int ch, double refresh)
+{
+	return cut_at(t, ch, q->r_ns, refresh) + (attrib_runs(q) ? 0 : cut_at(t, ch, q->e_ns, refresh));
 }
 
 /* A tick is a part of a window of the meter: of how far that is from the fit it has an even part. */
@@ -76,7 +93,7 @@ static void charge_fitted(const struct fitted_tick *f, const struct query *q, co
 void attrib_charge(const struct attrib *a, const struct query *q, const struct tick *t, double weight,
 		   const struct active *act, const struct fitted_tick *fitted, struct part *p, struct gross *given)
 {
-	double len = (double)(t->t1 - t->t0), any = act->any / len, edges = 0.25 * edges_in(q, t), j, s, mine, refresh;
+	double len = (double)(t->t1 - t->t0), any = act->any / len, j, s, mine, refresh;
 	struct parts mix = parts_of(q, t, weight, act);
 	double active = q->share->active, beside = act->time > 0 ? active / act->time * any : 0;
 	int there = active > 0 || q->share->prefill + q->share->decode > 0, ch, i;
@@ -105,7 +122,7 @@ void attrib_charge(const struct attrib *a, const struct query *q, const struct t
 		gross_add(&c->time, j, s, mix.time * any);
 		for (i = 0; i < FIT_GROUPS; i++)
 			gross_add(&c->without[i], j, s, (mix.prefill + mix.decode) * any);
-		gross_add(&c->edge, j, s, edges * (refresh > 1 ? refresh : 1));
+		gross_add(&c->edge, j, s, edges_in(q, t, ch, refresh));
 		p->all_j += fabs(j) * (mix.prefill + mix.decode) * any;
 	}
 }

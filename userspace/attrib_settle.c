@@ -331,8 +331,7 @@ static void all_lines(struct attrib *a, uint64_t ready, uint64_t until_ns, uint6
 
 void attrib_advance(struct attrib *a, int end)
 {
-	/* The events of a tick are all here when the next one has closed. */
-	uint64_t ready = end ? a->tl->closed : a->tl->closed ? a->tl->closed - 1 : 0, resolved, now, until;
+	uint64_t ready = end ? a->tl->closed : a->tl->ready, resolved, now, until;
 	uint64_t settled = a->settled;
 	int s;
 

@@ -270,12 +270,18 @@ void pipeline_ev(struct pipeline *p, const struct ev_hdr *e)
 
 static void on_began(void *ctx, struct query *q)
 {
-	attrib_began(&((struct pipeline *)ctx)->attrib, q);
+	struct pipeline *p = ctx;
+
+	p->phases++;
+	attrib_began(&p->attrib, q);
 }
 
 static void on_first(void *ctx, struct query *q)
 {
-	attrib_first(&((struct pipeline *)ctx)->attrib, q);
+	struct pipeline *p = ctx;
+
+	p->phases++;
+	attrib_first(&p->attrib, q);
 }
 
 static void on_tokens(void *ctx, struct query *q, uint64_t ts_ns, uint32_t n)
@@ -285,7 +291,10 @@ static void on_tokens(void *ctx, struct query *q, uint64_t ts_ns, uint32_t n)
 
 static void on_ended(void *ctx, struct query *q)
 {
-	attrib_ended(&((struct pipeline *)ctx)->attrib, q);
+	struct pipeline *p = ctx;
+
+	p->phases++;
+	attrib_ended(&p->attrib, q);
 }
 
 static void on_is_hop(void *ctx, struct query *q, struct query *front)
@@ -334,6 +343,12 @@ void pipeline_activity(struct pipeline *p, const struct activity *a)
 	queries_tick(&p->queries, a->t_ns);
 	timeline_activity(&p->timeline, a);
 	attrib_advance(&p->attrib, 0);
+}
+
+void pipeline_edge(struct pipeline *p, const struct activity *a)
+{
+	EACH_SINK(p, edge, a);
+	timeline_edge(&p->timeline, a);
 }
 
 void pipeline_sample(struct pipeline *p, const struct sample *m)

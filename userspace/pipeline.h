@@ -35,6 +35,7 @@ struct pipeline {
 	uint64_t        next_id;
 	uint64_t        opaque[8];    /* connections that are not read, by enum http_opaque */
 	uint64_t        requests;     /* HTTP requests, queries or not */
+	uint64_t        phases;       /* of queries, that began or ended */
 	/* A connection turned out to be none that we read: its bytes need not be copied any more. May be NULL. */
 	void          (*mute)(void *ctx, uint64_t cookie);
 	/* The process at this end asks a query of whoever is at the other. May be NULL. */
@@ -50,6 +51,8 @@ void pipeline_release(struct pipeline *p);
 void pipeline_ev(struct pipeline *p, const struct ev_hdr *e);
 void pipeline_wire(struct pipeline *p, const struct wire_ev *e);
 void pipeline_activity(struct pipeline *p, const struct activity *a);
+/* The CPUs at an edge; then what its meters said, as samples. */
+void pipeline_edge(struct pipeline *p, const struct activity *a);
 void pipeline_sample(struct pipeline *p, const struct sample *m);
 void pipeline_step(struct pipeline *p, const struct step *s);
 void pipeline_unread(struct pipeline *p, const struct wire_unread *u);

@@ -13,6 +13,11 @@ static void on_activity(void *ctx, const struct activity *a)
 	pipeline_activity(ctx, a);
 }
 
+static void on_edge(void *ctx, const struct activity *a)
+{
+	pipeline_edge(ctx, a);
+}
+
 static void on_sample(void *ctx, const struct sample *m)
 {
 	pipeline_sample(ctx, m);
@@ -41,8 +46,8 @@ static void on_hole(void *ctx)
 }
 
 static const struct replay_ops ops = {
-	.wire = on_wire, .activity = on_activity, .sample = on_sample, .gpu = on_gpu, .unread = on_unread,
-	.step = on_step, .hole = on_hole,
+	.wire = on_wire, .activity = on_activity, .edge = on_edge, .sample = on_sample, .gpu = on_gpu,
+	.unread = on_unread, .step = on_step, .hole = on_hole,
 };
 
 int playback(struct replay *r, int by_tokens, const struct idle *idle, const struct sink *sink, int nsink,

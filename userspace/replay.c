@@ -172,7 +172,7 @@ static int play_activity(struct replay *r, const struct rec_activity *a, const s
 		for (i = 1; i <= r->run.nslot; i++)
 			to.group[g].slot_ns[i] = a->val[g * per + 1 + i];
 	}
-	ops->activity(ctx, &to);
+	(a->r.type == REC_EDGE ? ops->edge : ops->activity)(ctx, &to);
 	return 0;
 }
 
@@ -290,6 +290,7 @@ static int play(struct replay *r, const struct rec *h, const struct replay_ops *
 {
 	switch (h->type) {
 	case REC_ACTIVITY:
+	case REC_EDGE:
 		return h->len < sizeof(struct rec_activity) ? -EINVAL : play_activity(r, (const void *)h, ops, ctx);
 	case REC_SAMPLE:
 		return play_sample((const void *)h, ops, ctx);

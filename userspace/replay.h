@@ -27,6 +27,7 @@ struct replay {
 struct replay_ops {
 	void (*wire)(void *ctx, const struct wire_ev *e);
 	void (*activity)(void *ctx, const struct activity *a);
+	void (*edge)(void *ctx, const struct activity *a);
 	void (*sample)(void *ctx, const struct sample *m);
 	void (*gpu)(void *ctx, const struct gpu_share *g);
 	void (*unread)(void *ctx, const struct wire_unread *u);

@@ -27,6 +27,7 @@ int timeline_init(struct timeline *tl, const struct meter *meters, int n, int ns
 		tl->ticks[i].share = (double *)(tl->ticks[i].since_ns + n);
 		tl->ticks[i].nobody = (uint8_t *)(tl->ticks[i].share + (size_t)n * (size_t)nslot);
 		tl->ticks[i].unsplit = tl->ticks[i].nobody + n;
+		tl->ticks[i].read = tl->ticks[i].unsplit + n;
 	}
 	return 0;
 }
@@ -47,6 +48,7 @@ static void tick_open(struct timeline *tl, uint64_t t0)
 	t->t1 = 0;
 	memset(t->energy_uj, 0, 2 * (size_t)tl->nch * sizeof(double)); /* and covered_ns, which follows it */
 	memset(t->seen_ns, 0, (size_t)tl->nch * sizeof(*t->seen_ns));
+	memset(t->read, 0, (size_t)tl->nch);
 }
 
 /* Shares of a CPU channel: on-CPU time of each slot by that of all, on the package that it measures. */
@@ -91,7 +93,7 @@ static void resolve_silent(struct timeline *tl, uint64_t now)
 			tl->ch[ch].resolved++;
 }
 
-void timeline_activity(struct timeline *tl, const struct activity *a)
+void timeline_edge(struct timeline *tl, const struct activity *a)
 {
 	struct tick *t;
 	int ch;
@@ -116,6 +118,13 @@ void timeline_activity(struct timeline *tl, const struct activity *a)
 		timeline_drop(tl, tl->first + 1);
 	tick_open(tl, a->t_ns);
 	resolve_silent(tl, a->t_ns);
+}
+
+void timeline_activity(struct timeline *tl, const struct activity *a)
+{
+	timeline_edge(tl, a);
+	tl->ready = tl->looked;
+	tl->looked = tl->closed;
 }
 
 /* uj were measured from `from` to `to`, or, for a gap, nothing was. */
@@ -147,6 +156,10 @@ void timeline_sample(struct timeline *tl, const struct sample *m)
 	if (ch >= tl->nch || !tl->last.t_ns)
 		return;
 	from = tl->ch[ch].t_ns;
+	if (m->t_ns == t->t0) {
+		t->read[ch] |= TICK_READ_BEGIN;
+		timeline_tick(tl, tl->closed - 1)->read[ch] |= TICK_READ_END; /* before the first it is nobody's */
+	}
 	tl->gaps += (uint64_t)(from && gap); /* before the first there is nothing to miss */
 	if (from && m->t_ns > from) {
 		spread_sample(tl, ch, from, m->t_ns, m->energy_uj - tl->ch[ch].energy_uj, gap);

@@ -53,6 +53,8 @@ class Trace(integrate.Trace):
             self.meters[n].reading = struct.unpack_from("<I", body, 4)[0]
         elif kind == integrate.ACTIVITY:
             self.stream.append(("look", struct.unpack_from("<Q", body)[0]))
+        elif kind == integrate.EDGE:
+            self.stream.append(("cut", struct.unpack_from("<Q", body)[0]))
         elif kind == integrate.SAMPLE:
             self.stream.append(("sample", n & 0xFFFF) + struct.unpack_from("<Qd", body) +
                                (bool(n >> 16 & integrate.SAMPLE_GAP),))
@@ -552,6 +554,7 @@ class Run:
         self.held, self.looks, self.settled, self.ticks, self.queue_ms, self.firsts = [], [], 0, {}, {}, set()
         self.readings = {c: [] for c in trace.meters}
         self.last, self.resolved = {}, dict.fromkeys(trace.meters, 0)
+        self.complete = self.looked = 0        # ticks of which all events are here; that will be so at the next look
         for q in trace.queries.values():
             integrate.define(q, trace, integrate.READINGS, None)
         self.splits = [Split(self, s, m, mistake) for s in self.steps for m in trace.meters.values() if m.parent < 0]
@@ -616,20 +619,25 @@ class Run:
             self.steps[w.q.slot].resize(w)
         w.over = True
 
-    def look(self, t):
+    def cut(self, t):
+        """A tick ends, by a look or by an edge."""
         if self.looks and t <= self.looks[-1]:
             return
         self.looks.append(t)
         for c in self.resolved:
             while self.resolved[c] + 1 < len(self.looks) and self.looks[self.resolved[c] + 1] + SILENT <= t:
                 self.resolved[c] += 1
+
+    def look(self, t):
+        self.cut(t)
+        self.complete, self.looked = self.looked, len(self.looks) - 1
         self.advance(False)
 
     # The clock.
 
     def advance(self, is_end):
         closed = len(self.looks) - 1
-        ready = closed if is_end else min([closed - 1] + list(self.resolved.values()))
+        ready = closed if is_end else min([self.complete] + list(self.resolved.values()))
         while self.settled < ready and self.may_settle(self.settled, self.looks[ready], is_end):
             self.settle(self.settled)
             self.settled += 1

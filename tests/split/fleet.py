@@ -26,7 +26,7 @@ import zlib
 MS = 1_000_000
 S = 1_000_000_000
 
-RUN, TARGET, METER, ACTIVITY, SAMPLE, GPU, END, OPEN, WIRE = 1, 2, 3, 4, 5, 6, 7, 8, 32
+RUN, TARGET, METER, ACTIVITY, SAMPLE, GPU, END, OPEN, EDGE, WIRE = 1, 2, 3, 4, 5, 6, 7, 8, 11, 32
 W_REQUEST, W_RESPONSE, W_MODEL, W_TOKENS, W_USAGE, W_FINISH, W_ERROR, W_TROUBLE, W_OVER = range(2, 11)
 W_HOP = 12
 DONE, CANCEL, CUT, LOST = 1, 2, 3, 4
@@ -58,12 +58,12 @@ class Recording:
         self.add(METER, index, struct.pack("<IIIIiiIId32s96s32s", domain, 0, estimated, period_us, unit, parent,
                                            idle_source, 0, idle_w, name.encode(), b"simulated", source))
 
-    def activity(self, t_ns, groups):
+    def activity(self, t_ns, groups, kind=ACTIVITY):
         """groups: (unit, busy_ns, [slot_ns of slots 1..n]), cumulative."""
         body = struct.pack("<Q", t_ns)
         for unit, busy, slots in groups:
             body += struct.pack("<q%dQ" % (1 + len(slots)), unit, busy, *slots)
-        self.add(ACTIVITY, len(groups), body)
+        self.add(kind, len(groups), body)
 
     def sample(self, channel, t_ns, energy_uj, flags=0):
         self.add(SAMPLE, channel | flags << 16, struct.pack("<Qd", t_ns, energy_uj))
@@ -455,12 +455,16 @@ def fleet(seed):
         for _, _, write in sorted(events, key=lambda e: e[:2]):
             write(r)
 
+    # Of some fleets every third look or so is an edge, and what meters say there is of that very time.
+    edges = random.Random("ipw-split-edges-%s" % seed)
+    trait["edges"] = edges.random() < 0.4
     for k, t in enumerate(ts):
         groups, samples, users = mach[k]
         drain(drained[2 * k])
-        r.activity(t, groups)
+        edge = trait["edges"] and 0 < k < len(ts) - 1 and edges.random() < 0.3
+        r.activity(t, groups, EDGE if edge else ACTIVITY)
         for c, at, uj, flags in samples:
-            r.sample(c, at, uj, flags)
+            r.sample(c, t if edge else at, uj, flags)
         for c, known, at, shares in users:
             r.gpu(c, known, at, shares)
         drain(drained[2 * k + 1])

@@ -26,7 +26,7 @@ import zlib
 MS = 1_000_000
 S = 1000 * MS
 PLATFORM, PACKAGE, CORE, UNCORE, DRAM, GPU_BOARD = range(6)
-RUN, TARGET, METER, ACTIVITY, SAMPLE, GPU, END, OPEN, WIRE = 1, 2, 3, 4, 5, 6, 7, 8, 32
+RUN, TARGET, METER, ACTIVITY, SAMPLE, GPU, END, OPEN, EDGE, WIRE = 1, 2, 3, 4, 5, 6, 7, 8, 11, 32
 W_REQUEST, W_RESPONSE, W_MODEL, W_TOKENS, W_USAGE, W_FINISH, W_ERROR, W_TROUBLE, W_OVER = range(2, 11)
 W_HOP = 12
 DONE, CANCEL, CUT, LOST = 1, 2, 3, 4
@@ -105,7 +105,7 @@ class Trace:
             self.nslot = n
         elif kind == METER:
             self.meters[n] = Meter(body)
-        elif kind == ACTIVITY:
+        elif kind in (ACTIVITY, EDGE):         # a tick ends at both
             v = struct.unpack("<Q%dq" % (len(body) // 8 - 1), body)
             width = 2 + self.nslot
             groups = {v[1 + g * width]: (v[2 + g * width], v[3 + g * width:1 + (g + 1) * width]) for g in range(n)}

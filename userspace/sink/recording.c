@@ -188,11 +188,10 @@ static void wire(struct sink *s, const struct wire_ev *e)
 	}
 }
 
-static void activity(struct sink *s, const struct activity *a)
+static void add_activity(struct sink *s, enum rec_type type, const struct activity *a)
 {
 	uint32_t per = 2 + s->run->nslot, g, i;
-	struct recording *st = s->state;
-	struct rec_activity *r = add(s, REC_ACTIVITY, a->ngroup, sizeof(*r) + a->ngroup * per * sizeof(uint64_t));
+	struct rec_activity *r = add(s, type, a->ngroup, sizeof(*r) + a->ngroup * per * sizeof(uint64_t));
 
 	r->t_ns = a->t_ns;
 	for (g = 0; g < a->ngroup; g++) {
@@ -201,10 +200,22 @@ static void activity(struct sink *s, const struct activity *a)
 		for (i = 1; i <= s->run->nslot; i++)
 			r->val[g * per + 1 + i] = a->group[g].slot_ns[i];
 	}
+}
+
+static void activity(struct sink *s, const struct activity *a)
+{
+	struct recording *st = s->state;
+
+	add_activity(s, REC_ACTIVITY, a);
 	if (a->t_ns - st->flushed_ns >= REC_FLUSH_NS) {
 		st->flushed_ns = a->t_ns;
 		flush(s);
 	}
+}
+
+static void edge(struct sink *s, const struct activity *a)
+{
+	add_activity(s, REC_EDGE, a);
 }
 
 static void sample(struct sink *s, const struct sample *m)
@@ -281,6 +292,7 @@ const struct sink_ops sink_recording = {
 	.open       = open_,
 	.wire       = wire,
 	.activity   = activity,
+	.edge       = edge,
 	.sample     = sample,
 	.gpu        = gpu,
 	.unread     = unread,

@@ -35,6 +35,7 @@ struct sink_ops {
 	/* The inputs of everything right of the wire, in the order in which the pipeline takes them. */
 	void (*wire)(struct sink *s, const struct wire_ev *e);
 	void (*activity)(struct sink *s, const struct activity *a);
+	void (*edge)(struct sink *s, const struct activity *a);
 	void (*sample)(struct sink *s, const struct sample *m);
 	void (*gpu)(struct sink *s, const struct gpu_share *g);
 	void (*unread)(struct sink *s, const struct wire_unread *u);

@@ -32,6 +32,13 @@ struct {
 	__type(value, struct ev_target);
 } targets SEC(".maps") __weak;
 
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct ev_cpu);
+} cpus SEC(".maps") __weak;
+
 __u64 counts[EV_COUNT_MAX] __weak; /* what was lost and why */
 
 static __always_inline void count(enum ev_count what)

@@ -8,6 +8,7 @@
  */
 #include "compat.bpf.h"
 #include "copy.bpf.h"
+#include "edge.bpf.h"
 #include <bpf/bpf_endian.h>
 
 #define MMSG_MAX 8 /* messages of one sendmmsg or recvmmsg that are looked at */
@@ -39,6 +40,8 @@ struct {
 /* Sockets whose bytes we saw, by address. A unix socket has no sequence numbers, so the places are counted here. */
 struct place {
 	__u32 in, out;
+	__u8  turn; /* edge.bpf.h */
+	__u8  pad[3];
 };
 
 struct {
@@ -123,7 +126,8 @@ static __always_inline void sock_fill(struct ev_sock *s, struct sock *sk)
  * Where in their stream the bytes lie that a call has just moved. The first ones of a socket are marked, or one that
  * was not accepted here (made by connect, handed over by another process) would pass for the one whose memory it got.
  */
-static __always_inline __u32 place_of(struct ev_sock *s, struct sock *sk, bool out, __u32 moved, __u8 *flags)
+static __always_inline __u32 place_of(struct ev_sock *s, struct sock *sk, bool out, __u32 moved, __u8 *flags,
+				      bool *ret_turned)
 {
 	struct tcp_sock *tp = (void *)sk;
 	struct place zero = {}, *p = bpf_map_lookup_elem(&places, &s->cookie);
@@ -134,6 +138,7 @@ static __always_inline __u32 place_of(struct ev_sock *s, struct sock *sk, bool o
 		bpf_map_update_elem(&places, &s->cookie, &zero, BPF_ANY);
 		p = bpf_map_lookup_elem(&places, &s->cookie);
 	}
+	*ret_turned = cfg.ncpu && p && turn(&p->turn, out);
 	if (s->family != AF_UNIX)
 		return (out ? BPF_CORE_READ(tp, write_seq) : BPF_CORE_READ(tp, copied_seq)) - moved;
 	if (!p) {
@@ -167,6 +172,7 @@ static __always_inline void moved(struct sock *sk, const struct call *c, const s
 {
 	__u32 zero = 0;
 	struct scratch *b = bpf_map_lookup_elem(&sys_scratch, &zero);
+	bool turned = false;
 
 	if (!b)
 		return;
@@ -178,12 +184,14 @@ static __always_inline void moved(struct sock *sk, const struct call *c, const s
 	b->d.head = b->d.tail = 0;
 	b->d.seq = 0;
 	if (ret > 0) {
-		b->d.seq = place_of(&b->d.s, sk, c->out, ret, &b->d.h.flags);
+		b->d.seq = place_of(&b->d.s, sk, c->out, ret, &b->d.h.flags, &turned);
 		copy_msg(b, m, ret);
 	} else if (!c->out) {
 		b->d.h.type = EV_RECV_END; /* the end of the stream, or an error */
 	}
 	scratch_output(b);
+	if (cfg.ncpu && (turned || (c->out && ret > 0 && ends_answer(b))))
+		edge(slot);
 }
 
 static __always_inline int msg_read(struct msg *m, __u64 at)

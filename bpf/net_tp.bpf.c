@@ -8,6 +8,7 @@
  * returns, which is when it is known whether it was a peek.
  */
 #include "copy.bpf.h"
+#include "edge.bpf.h"
 #include <bpf/bpf_endian.h>
 
 extern int bpf_dynptr_from_skb(struct sk_buff *skb, __u64 flags, struct bpf_dynptr *ptr) __ksym __weak;
@@ -32,7 +33,9 @@ struct {
 /* Present on sockets whose bytes we saw: only their end is worth an event. */
 struct known {
 	__u32 gen;   /* of `muted` when it was asked last */
-	__u32 muted;
+	__u8  muted;
+	__u8  turn;  /* edge.bpf.h */
+	__u8  pad[2];
 };
 
 struct {
@@ -145,11 +148,12 @@ int BPF_PROG(tp_send_start, struct sock *sk, struct msghdr *msg, struct sk_buff 
 	return 0;
 }
 
-/* Names the socket of an event and remembers it as one of ours. False: it is muted. */
-static __always_inline bool sock_fill(struct ev_sock *s, struct sock *sk)
+/* Names the socket of an event and remembers it as one of ours, in *ret. False: it is muted. */
+static __always_inline bool sock_fill(struct ev_sock *s, struct sock *sk, struct known **ret)
 {
 	struct known *k = bpf_sk_storage_get(&socks, sk, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
 
+	*ret = k;
 	s->cookie = bpf_get_socket_cookie(sk);
 	if (!k) {
 		count(EV_LOST_STATE);
@@ -165,13 +169,14 @@ SEC("tp_btf/sock_send_length")
 int BPF_PROG(tp_send_end, struct sock *sk, int ret, int flags)
 {
 	struct send *s = send_current();
+	struct known *k = NULL;
 	struct scratch *b;
 	__u32 zero = 0;
 
 	if (!s || !sock_is_tcp(sk) || ret == -EAGAIN)
 		return 0;
 	b = bpf_map_lookup_elem(&send_scratch, &zero);
-	if (!b || !sock_fill(&b->d.s, sk))
+	if (!b || !sock_fill(&b->d.s, sk, &k))
 		return 0;
 	b->d.head = b->d.tail = 0;
 	b->d.ret = ret;
@@ -186,6 +191,8 @@ int BPF_PROG(tp_send_end, struct sock *sk, int ret, int flags)
 			copy_msg(b, &s->m, ret);
 	}
 	scratch_output(b);
+	if (cfg.ncpu && k && ret > 0 && (turn(&k->turn, true) || ends_answer(b)))
+		edge(s->slot);
 	return 0;
 }
 
@@ -253,14 +260,17 @@ SEC("tp_btf/sock_recv_length")
 int BPF_PROG(tp_recv_end, struct sock *sk, int ret, int flags)
 {
 	struct ev_target *t = target_current();
+	struct known *k = NULL;
 	struct ev_data d = {};
 
-	if (!t || !sock_is_tcp(sk) || ret == -EAGAIN || !sock_fill(&d.s, sk))
+	if (!t || !sock_is_tcp(sk) || ret == -EAGAIN || !sock_fill(&d.s, sk, &k))
 		return 0;
 	hdr_fill(&d.h, EV_RECV_END, t->slot, sizeof(d));
 	d.h.flags = flags & MSG_PEEK ? EV_PEEK : 0;
 	d.ret = ret;
 	ev_output(&d, sizeof(d), EV_LOST_DATA);
+	if (cfg.ncpu && k && ret > 0 && !(flags & MSG_PEEK) && turn(&k->turn, false))
+		edge(t->slot);
 	return 0;
 }
 

@@ -2,13 +2,6 @@
 /* On-CPU time, summed where it is spent: all tasks, each -p, each traced process. No event leaves from here. */
 #include "core.bpf.h"
 
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct ev_cpu);
-} cpus SEC(".maps");
-
 static __always_inline void charge(struct ev_cpu *c, __u64 ns, __u32 tgid)
 {
 	struct ev_target *t;

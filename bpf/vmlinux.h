@@ -31,13 +31,14 @@ enum { false, true };
 
 /* uapi values, the same on every kernel */
 enum bpf_map_type {
-	BPF_MAP_TYPE_HASH         = 1,
-	BPF_MAP_TYPE_ARRAY        = 2,
-	BPF_MAP_TYPE_PERCPU_ARRAY = 6,
-	BPF_MAP_TYPE_LRU_HASH     = 9,
-	BPF_MAP_TYPE_SK_STORAGE   = 24,
-	BPF_MAP_TYPE_RINGBUF      = 27,
-	BPF_MAP_TYPE_TASK_STORAGE = 29,
+	BPF_MAP_TYPE_HASH             = 1,
+	BPF_MAP_TYPE_ARRAY            = 2,
+	BPF_MAP_TYPE_PERF_EVENT_ARRAY = 4,
+	BPF_MAP_TYPE_PERCPU_ARRAY     = 6,
+	BPF_MAP_TYPE_LRU_HASH         = 9,
+	BPF_MAP_TYPE_SK_STORAGE       = 24,
+	BPF_MAP_TYPE_RINGBUF          = 27,
+	BPF_MAP_TYPE_TASK_STORAGE     = 29,
 };
 enum {
 	BPF_ANY             = 0,
@@ -53,6 +54,10 @@ enum {
 struct bpf_dynptr {
 	__u64 opaque[2];
 } __attribute__((aligned(8)));
+
+struct bpf_perf_event_value {
+	__u64 counter, enabled, running;
+};
 
 /* The registers of a system call, or of a user's function: bpf_tracing.h takes the arguments out by these names. */
 #if defined(__TARGET_ARCH_x86)

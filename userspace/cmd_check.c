@@ -123,7 +123,7 @@ static int check_tracing(const struct opts *o)
 {
 	char why[640] = "", buf[128];
 	struct live *l = NULL;
-	int err = live_new(o->net, LIVE_RING_BYTES, &l, why, sizeof(why));
+	int err = live_new(o->net, LIVE_RING_BYTES, 0, &l, why, sizeof(why));
 
 	if (err)
 		row(-1, "network tier", why);

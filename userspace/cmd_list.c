@@ -217,7 +217,7 @@ int cmd_list(int argc, char **argv)
 		json_sources(&j, s);
 	else if (s)
 		list_sources(s, o.verbose);
-	(void)live_new(NET_AUTO, LIVE_RING_BYTES, &l, why, sizeof(why));
+	(void)live_new(NET_AUTO, LIVE_RING_BYTES, 0, &l, why, sizeof(why));
 	if (o.json) {
 		json_rest(&j, l ? live_probes(l) : NULL, why);
 	} else {

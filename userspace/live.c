@@ -5,6 +5,7 @@
 #include <bpf/btf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,6 +28,10 @@ struct live {
 	struct probe_status status[PROBE_MAX];
 	struct bpf_link    *link[PROBE_MAX];
 	struct oncpu        oncpu;
+	uint32_t            edge_slots;
+	uint64_t            edge_used;    /* places of edge_events */
+	unsigned            edge_changes; /* of oncpu.changes, that the kernel's side knows of */
+	char                edges_why[160];
 	void              (*fn)(void *ctx, const struct ev_hdr *e);
 	void               *ctx;
 };
@@ -118,6 +123,20 @@ static void choose_programs(struct live *l, enum net_tier tier, int extras)
 	}
 }
 
+static void configure_edges(struct live *l)
+{
+	uint8_t group[EV_CPUS];
+
+	if (l->oncpu.n > EV_CPUS) {
+		snprintf(l->edges_why, sizeof(l->edges_why), "there are more than %d CPUs", EV_CPUS);
+		return;
+	}
+	l->skel->rodata->cfg.ncpu = (uint32_t)l->oncpu.n;
+	l->skel->rodata->cfg.ngroup = oncpu_groups(&l->oncpu, group);
+	l->skel->rodata->cfg.nslot = l->edge_slots;
+	memcpy(l->skel->bss->cpu_group, group, (size_t)l->oncpu.n);
+}
+
 static int load(struct live *l, enum net_tier tier, uint32_t ring_bytes, int extras, char *why, size_t size)
 {
 	int err;
@@ -134,6 +153,8 @@ static int load(struct live *l, enum net_tier tier, uint32_t ring_bytes, int ext
 	}
 	l->skel->rodata->cfg.wake_bytes = ring_bytes / WAKE_PART;
 	l->skel->rodata->cfg.sys_tcp = tier == NET_SYS;
+	if (l->edge_slots && !l->edges_why[0])
+		configure_edges(l);
 	bpf_map__set_max_entries(l->skel->maps.ring, ring_bytes);
 	if (tier != NET_SYS) /* there for unix sockets alone, and 80 bytes each whether used or not */
 		bpf_map__set_max_entries(l->skel->maps.places, UNIX_PLACES);
@@ -215,6 +236,7 @@ static int on_record(void *ctx, void *data, size_t size)
 		[EV_RECV_END] = sizeof(struct ev_data), [EV_STATE] = sizeof(struct ev_state),
 		[EV_FORK] = sizeof(struct ev_task), [EV_EXEC] = sizeof(struct ev_task),
 		[EV_EXIT] = sizeof(struct ev_task), [EV_STEP] = sizeof(struct ev_step),
+		[EV_EDGE] = offsetof(struct ev_edge, cpu),
 	};
 	const struct ev_hdr *e = data;
 	struct live *l = ctx;
@@ -233,6 +255,10 @@ static int load_best(struct live *l, enum net_tier tier, uint32_t ring_bytes, ch
 
 	for (k = 0; k < 4; k++) {
 		err = load(l, tier, ring_bytes, tries[k], why, size);
+		if (err && err != -EPERM && l->edge_slots && !l->edges_why[0]) {
+			snprintf(l->edges_why, sizeof(l->edges_why), "%.150s", why);
+			err = load(l, tier, ring_bytes, tries[k], why, size);
+		}
 		if (!err || err == -EPERM)
 			break;
 		for (i = 0; probes[i].program; i++)
@@ -271,7 +297,7 @@ static void stop(struct live *l)
 	l->skel = NULL;
 }
 
-int live_new(enum net_tier tier, uint32_t ring_bytes, struct live **ret, char *why, size_t size)
+int live_new(enum net_tier tier, uint32_t ring_bytes, uint32_t edge_slots, struct live **ret, char *why, size_t size)
 {
 	struct rlimit unlimited = { RLIM_INFINITY, RLIM_INFINITY };
 	struct live *l = calloc(1, sizeof(*l));
@@ -280,6 +306,7 @@ int live_new(enum net_tier tier, uint32_t ring_bytes, struct live **ret, char *w
 	if (!l)
 		return -ENOMEM;
 	l->oncpu.online.fd = -1;
+	l->edge_slots = edge_slots;
 	libbpf_set_print(keep_said);
 	(void)setrlimit(RLIMIT_MEMLOCK, &unlimited); /* kernels before 5.11 count maps against it */
 	err = buffers(l);
@@ -287,7 +314,7 @@ int live_new(enum net_tier tier, uint32_t ring_bytes, struct live **ret, char *w
 		err = start(l, tier == NET_AUTO ? NET_TP : tier, ring_bytes, why, size);
 	if (err && tier == NET_AUTO) {
 		stop(l);
-		why[0] = 0;
+		why[0] = l->edges_why[0] = 0;
 		err = start(l, NET_SYS, ring_bytes, why, size);
 	}
 	if (err) {
@@ -363,6 +390,9 @@ int live_activity(struct live *l, struct activity *ret)
 			return -errno;
 	} while (oncpu_is_torn(&l->oncpu) && ++tries < READ_TRIES);
 	oncpu_sum(&l->oncpu, clock_mono_ns(), ret);
+	if (l->oncpu.changes != l->edge_changes && l->oncpu.n <= EV_CPUS)
+		(void)oncpu_groups(&l->oncpu, l->skel->bss->cpu_group);
+	l->edge_changes = l->oncpu.changes;
 	return 0;
 }
 
@@ -420,4 +450,38 @@ const char *live_step_why(const struct live *l)
 	for (i = 0; probes[i].program && probes[i].use != USE_STEPS; i++)
 		;
 	return l->status[i].why;
+}
+
+/* --- edges -------------------------------------------------------------------------------------------------------- */
+
+int live_edge_meter(struct live *l, int fd, int32_t unit)
+{
+	int map = bpf_map__fd(l->skel->maps.edge_events), cpu, k;
+	uint32_t group, place, value = (uint32_t)fd;
+
+	for (cpu = 0; cpu < l->oncpu.n && l->oncpu.unit[cpu] != unit; cpu++)
+		;
+	if (cpu == l->oncpu.n || !l->skel->rodata->cfg.ncpu)
+		return -ENOENT;
+	group = l->skel->bss->cpu_group[cpu] & ~EV_CPU_OFFLINE;
+	for (k = 0; k < EV_EDGE_METERS; k++) {
+		place = group * EV_EDGE_METERS + (uint32_t)k;
+		if (l->edge_used >> place & 1)
+			continue;
+		if (bpf_map_update_elem(map, &place, &value, BPF_ANY))
+			return -errno;
+		l->edge_used |= 1ull << place;
+		return (int)place;
+	}
+	return -ENOSPC;
+}
+
+const char *live_edges_why(const struct live *l)
+{
+	return l->edges_why;
+}
+
+uint64_t live_edges_torn(const struct live *l)
+{
+	return __atomic_load_n(&l->skel->bss->edges_torn, __ATOMIC_RELAXED);
 }

@@ -16,9 +16,10 @@ struct live;
 
 /*
  * Loads the programs of a tier (NET_AUTO: the first that works) and attaches them; nothing is traced before
- * live_add(). 0 or -errno, with the reason for people in `why`.
+ * live_add(). 0 or -errno, with the reason for people in `why`. edge_slots: slots that edges (EV_EDGE) count on the
+ * CPUs; 0: there are no edges. Where the kernel does not take them, there are none either: live_edges_why().
  */
-int  live_new(enum net_tier tier, uint32_t ring_bytes, struct live **ret, char *why, size_t size);
+int  live_new(enum net_tier tier, uint32_t ring_bytes, uint32_t edge_slots, struct live **ret, char *why, size_t size);
 void live_free(struct live *l);
 
 enum net_tier live_tier(const struct live *l);
@@ -40,6 +41,14 @@ int  live_fd(const struct live *l);
 int  live_drain(struct live *l, void (*fn)(void *ctx, const struct ev_hdr *e), void *ctx);
 /* On-CPU time up to now; ret->t_ns is now. */
 int  live_activity(struct live *l, struct activity *ret);
+/*
+ * Edges read this perf event too, of CPU package `unit`: returns its place, group * EV_EDGE_METERS + bit of
+ * ev_edge.read, or -errno.
+ */
+int  live_edge_meter(struct live *l, int fd, int32_t unit);
+/* Why there are no edges; empty if there are. Those that were given up, as a CPU switched just then. */
+const char *live_edges_why(const struct live *l);
+uint64_t live_edges_torn(const struct live *l);
 /* Events lost since attach, of all kinds. */
 uint64_t live_lost(struct live *l);
 /*

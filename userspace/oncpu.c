@@ -83,8 +83,10 @@ void oncpu_sum(struct oncpu *o, uint64_t t_ns, struct activity *ret)
 	uint64_t running;
 	int i, g, k, s;
 
-	if (online_look(&o->online))
+	if (online_look(&o->online)) {
 		find_packages(o);
+		o->changes++;
+	}
 	ret->t_ns = t_ns;
 	ret->ngroup = 0;
 	for (i = 0; i < o->n; i++) {
@@ -102,4 +104,14 @@ void oncpu_sum(struct oncpu *o, uint64_t t_ns, struct activity *ret)
 		for (s = 0; s < EV_SLOTS; s++)
 			never_back(&ret->group[g].slot_ns[s], &o->last.group[k].slot_ns[s]);
 	}
+}
+
+uint32_t oncpu_groups(const struct oncpu *o, uint8_t *to)
+{
+	struct activity a = { .ngroup = 0 };
+	int i;
+
+	for (i = 0; i < o->n; i++)
+		to[i] = (uint8_t)group_of(&a, o->unit[i]) | (online_has(&o->online, i) ? 0 : EV_CPU_OFFLINE);
+	return a.ngroup;
 }

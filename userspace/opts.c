@@ -13,7 +13,7 @@
 #define MET (RUN | CMD_LIST | CMD_CHECK)
 
 enum { O_METER = 256, O_POWER_MODEL, O_IDLE, O_SYSFS, O_PROCFS, O_NET, O_JSON, O_DURATION,
-       O_PORT, O_COMM, O_CGROUP, O_UNIT, O_ONLY, O_FOLLOW, O_NO_STEPS, O_SPLIT, O_TASK, O_BY };
+       O_PORT, O_COMM, O_CGROUP, O_UNIT, O_ONLY, O_FOLLOW, O_NO_STEPS, O_NO_EDGES, O_SPLIT, O_TASK, O_BY };
 
 static const struct arg table[] = {
 	{ 'p', "pid", "PID[,PID...]", "trace these processes, their threads and children", RUN | CMD_CHECK },
@@ -38,6 +38,7 @@ static const struct arg table[] = {
 	{ O_PROCFS, "procfs", "DIR", "and under DIR instead of /proc", MET },
 	{ O_NET, "net", "tp|sys", "network tier (the best that works if not given)", RUN | CMD_CHECK },
 	{ O_NO_STEPS, "no-steps", NULL, "do not look at the steps of the server's engine", RUN | CMD_CHECK },
+	{ O_NO_EDGES, "no-edges", NULL, "do not read the meters where a query's phases begin and end", RUN },
 	{ O_SPLIT, "split", "auto|tokens", "by what the meter teaches where that is better, or by tokens alone",
 	  CMD_TRACE | CMD_REPORT },
 	{ O_TASK, "task", "header:NAME|json:PATH|trace|auto",
@@ -175,6 +176,9 @@ static int take(void *ctx, int id, const char *arg)
 	switch (id) {
 	case O_NO_STEPS:
 		o->no_steps = 1;
+		return 0;
+	case O_NO_EDGES:
+		o->no_edges = 1;
 		return 0;
 	case O_SPLIT:
 		o->by_tokens = !strcmp(arg, "tokens");

@@ -27,6 +27,7 @@ struct opts {
 	int      only;       /* what is named, and no more of the server */
 	int      follow;     /* and what comes after it */
 	int      no_steps;   /* of the engine */
+	int      no_edges;   /* meters are not read where phases begin and end */
 	int      by_tokens;  /* --split tokens */
 	const char *task;    /* as given; NULL: nothing is looked for. wire_tasks() has it */
 	int      by_task;    /* --by task */

@@ -14,6 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "userspace/edges.h"
 #include "userspace/follow.h"
 #include "userspace/gpus.h"
 #include "userspace/live.h"
@@ -42,6 +43,7 @@ struct session {
 	int             piped;          /* the pipeline is there */
 	struct follow   follow;
 	struct steps    steps;
+	struct edges    edges;
 	sigset_t        old_mask;
 	int             epfd, sigfd, timerfd;
 	uint64_t        asleep_ns; /* of the machine, of which it was said */
@@ -96,6 +98,7 @@ static void on_ev(void *ctx, const struct ev_hdr *e)
 {
 	struct session *s = ctx;
 
+	edges_event(&s->edges, e);
 	follow_event(&s->follow, e);
 	steps_event(&s->steps, e);
 	pipeline_ev(&s->pipeline, e);
@@ -113,7 +116,7 @@ static void on_asks(void *ctx, const struct conn *c)
 
 static int on_sample(void *ctx, const struct sample *m)
 {
-	pipeline_sample(&((struct session *)ctx)->pipeline, m);
+	edges_sample(&((struct session *)ctx)->edges, m);
 	return 0;
 }
 
@@ -193,11 +196,12 @@ static int tick(struct session *s)
 	if (err)
 		return err;
 	status_clear(s);
-	pipeline_activity(&s->pipeline, &a);
+	edges_look(&s->edges, &a);
 	err = sampler_tick(s->sampler, on_sample, s);
 	say_slept(s);
-	gpus_ask(&s->gpus, &s->follow, &s->pipeline, a.t_ns);
 	drain(s);
+	edges_flush(&s->edges);
+	gpus_ask(&s->gpus, &s->follow, &s->pipeline, a.t_ns);
 	follow_check(&s->follow, a.t_ns, s->pipeline.next_id, s->pipeline.queries.by_id.used);
 	steps_check(&s->steps, a.t_ns);
 	status_show(s, a.t_ns);
@@ -317,12 +321,23 @@ static void see_steps(struct session *s)
 		    s->steps.attached ? "" : "; no engine that is known is loaded yet");
 }
 
+static void see_edges(struct session *s)
+{
+	if (s->o->no_edges)
+		return;
+	edges_attach(&s->edges, s->live, s->meters, s->nmeter);
+	if (s->o->verbose)
+		say("meters read where phases begin and end: %d%s%s", s->edges.n, s->edges.why[0] ? "; " : "",
+		    s->edges.why);
+}
+
 static int attach(struct session *s)
 {
 	char why[640];
 	uint32_t i;
-	int err = live_new(s->o->net, LIVE_RING_BYTES, &s->live, why, sizeof(why));
+	int err = s->o->no_edges ? -ENODEV : edges_find(&s->edges, s->sampler, s->meters, s->nmeter);
 
+	err = live_new(s->o->net, LIVE_RING_BYTES, err ? 0 : s->run.nslot, &s->live, why, sizeof(why));
 	if (err) {
 		say("cannot trace: %s", why);
 		return err;
@@ -337,6 +352,7 @@ static int attach(struct session *s)
 	}
 	follow_unix(&s->follow);
 	see_steps(s);
+	see_edges(s);
 	return 0;
 }
 
@@ -383,6 +399,7 @@ static int begin(struct session *s, const struct sink *to, int nsink)
 	s->pipeline.mute = on_mute;
 	s->pipeline.asks = on_asks;
 	s->pipeline.live_ctx = s;
+	s->edges.pipeline = &s->pipeline;
 	err = open_loop(s);
 	if (err)
 		say("cannot wait for events: %s", strerror(-err));
@@ -418,6 +435,7 @@ static void last_refresh(struct session *s)
 	while (timeline_resolved(&s->pipeline.timeline) < s->pipeline.timeline.closed && clock_mono_ns() < until) {
 		usleep(5000);
 		(void)sampler_tick(s->sampler, on_sample, s);
+		edges_flush(&s->edges);
 	}
 }
 
@@ -431,6 +449,8 @@ static int finish(struct session *s)
 	if (!err)
 		last_refresh(s);
 	status_clear(s);
+	if (s->o->verbose)
+		edges_say(&s->edges, s->live);
 	getrusage(RUSAGE_SELF, &ru);
 	s->end.tracer_cpu_s = (double)(ru.ru_utime.tv_sec + ru.ru_stime.tv_sec) +
 			      (double)(ru.ru_utime.tv_usec + ru.ru_stime.tv_usec) * 1e-6;

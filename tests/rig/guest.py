@@ -101,7 +101,7 @@ def serve(s):
         return p
     v = s["server"]
     p = subprocess.Popen([LOAD, "serve", "server", str(v.get("cpu", -1)), str(PORT), str(v["tokens"]),
-                          str(v["burn_ms"]), str(v["wait_ms"])])
+                          str(v["burn_ms"]), str(v["wait_ms"])] + ([str(v["prefill_ms"])] if "prefill_ms" in v else []))
     time.sleep(0.2)
     return p
 

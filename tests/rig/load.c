@@ -3,9 +3,11 @@
  * What runs in the guest: its name is what the rig's module knows it by.
  *
  *	load burn NAME CPU BUSY_MS IDLE_MS      a tenant: busy, then idle, until it is killed
- *	load serve NAME CPU PORT TOKENS BURN_MS WAIT_MS
+ *	load serve NAME CPU PORT TOKENS BURN_MS WAIT_MS [PREFILL_MS]
  *	                                        a server: answers each request with TOKENS events, computing for BURN_MS
- *	                                        and waiting for WAIT_MS before each; one request at a time
+ *	                                        and waiting for WAIT_MS before each; one request at a time. With
+ *	                                        PREFILL_MS it computes for so long before the first, which comes at
+ *	                                        once, and its name is "prefill" meanwhile, then "decode"
  *	load ask PORT N TOKENS WORDS            N requests, one after the other: TOKENS to answer a prompt of WORDS
  */
 #include <arpa/inet.h>
@@ -79,22 +81,29 @@ static void put(int fd, const char *data)
 #define EVENT(choices) \
 	"data: {\"id\":\"x\",\"object\":\"chat.completion.chunk\",\"model\":\"rig\",\"choices\":" choices
 
-static void answer(int fd, int tokens, unsigned busy, unsigned wait)
+static void answer(int fd, int tokens, unsigned busy, unsigned wait, unsigned prefill)
 {
 	static const char head[] = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
 				   "Transfer-Encoding: chunked\r\n\r\n";
 	char usage[256];
 	int i;
 
+	if (prefill) {
+		prctl(PR_SET_NAME, "prefill");
+		burn_ms(prefill);
+		prctl(PR_SET_NAME, "decode");
+	}
 	(void)!write(fd, head, sizeof(head) - 1);
 	for (i = 0; i < tokens; i++) {
-		burn_ms(busy);
-		usleep(wait * 1000);
+		if (i || !prefill) {
+			burn_ms(busy);
+			usleep(wait * 1000);
+		}
 		put(fd, EVENT("[{\"index\":0,\"delta\":{\"content\":\"a\"},\"finish_reason\":null}]}\n\n"));
 	}
 	put(fd, EVENT("[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n"));
-	snprintf(usage, sizeof(usage), EVENT("[],\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":%d}}\n\n"),
-		 tokens);
+	snprintf(usage, sizeof(usage), EVENT("[],\"usage\":{\"prompt_tokens\":%d,\"completion_tokens\":%d}}\n\n"),
+		 prefill ? 10 * prefill : 1, tokens);
 	put(fd, usage);
 	put(fd, "data: [DONE]\n\n");
 	(void)!write(fd, "0\r\n\r\n", 5);
@@ -111,8 +120,11 @@ static int serve(char **arg)
 	if (bind(s, (struct sockaddr *)&a, sizeof(a)) || listen(s, 64))
 		return 1;
 	while ((fd = accept(s, NULL, NULL)) >= 0) {
-		while (read(fd, request, sizeof(request)) > 0)
-			answer(fd, atoi(arg[3]), (unsigned)atoi(arg[4]), (unsigned)atoi(arg[5]));
+		while (read(fd, request, sizeof(request)) > 0) {
+			answer(fd, atoi(arg[3]), (unsigned)atoi(arg[4]), (unsigned)atoi(arg[5]),
+			       arg[6] ? (unsigned)atoi(arg[6]) : 0);
+			prctl(PR_SET_NAME, arg[0]);
+		}
 		close(fd);
 	}
 	return 1;
@@ -171,7 +183,7 @@ int main(int argc, char **argv)
 {
 	if (argc == 6 && !strcmp(argv[1], "burn"))
 		burn(argv + 2);
-	if (argc == 8 && !strcmp(argv[1], "serve"))
+	if ((argc == 8 || argc == 9) && !strcmp(argv[1], "serve"))
 		return serve(argv + 2);
 	if (argc == 6 && !strcmp(argv[1], "ask"))
 		return ask(argv + 2);

@@ -20,6 +20,7 @@ import time
 sys.path[:0] = [os.path.join(os.path.dirname(__file__), d) for d in ("../lib", "../split")]
 import integrate  # noqa: E402
 import queries  # noqa: E402
+from truth import quantile  # noqa: E402
 from harness import PYTHON, ROOT, check, done, skip, tempdir  # noqa: E402
 
 HERE = os.path.join(ROOT, "tests/rig")
@@ -28,9 +29,10 @@ ZONES = ("package-0", "dram-0", "package-1", "dram-1", "psys")
 LOADS = 16                              # RIG_LOADS of module/rig.h, where struct snap is
 SNAP = struct.Struct("<%dQ" % (1 + len(ZONES) + LOADS * 5))
 HISTORY_MS = 2                          # between two snapshots: 30 s of them are kept
+SERVER = ("server", "prefill", "decode")   # what the server is called, by what it does
 START_UJ = 1000000000                   # where the counters begin
 DEFAULTS = {"kernels": ["6.12"], "heavy": False, "module": {}, "sockets": 1, "at": [], "expect": {}, "joules": {},
-            "known": {}, "flags": [], "factor": 1, "lag_s": 0, "lost_s": 0}
+            "known": {}, "flags": [], "factor": 1, "lag_s": 0, "lost_s": 0, "phases": {}}
 TIMEOUT = 900
 TICK_S = 0.011                          # of the tracer, with meters as quick as these
 
@@ -59,9 +61,14 @@ class Truth:
             at = 1 + len(ZONES) + i * 5
             out["load " + name] = sum(d[at + 1:at + 5])
             out["cpu_s " + name] = d[at] * 1e3
-        out["server"] = out.get("load server", 0.0)
-        out["others"] = sum(out["load " + n] for n in self.loads if n not in ("server", "idle"))
+        out["server"] = sum(out.get("load " + n, 0.0) for n in SERVER)
+        out["others"] = sum(out["load " + n] for n in self.loads if n not in SERVER + ("idle",))
         return out
+
+    def load_j(self, name, t_ns):
+        """What a load has taken up to then, all zones."""
+        at = 1 + len(ZONES) + self.loads.index(name) * 5
+        return sum(self.at(t_ns)[at + 1:at + 5]) / 1e12
 
     def floor(self, zone, spans):
         """The lowest mean power of a zone over a second that lies in one of the spans."""
@@ -195,12 +202,31 @@ def judge(name, s, folder, verbose):
         check(len(rows) == asked and all(r["end"] == "complete" for r in rows), "%s: %d queries" % (name, asked), rows)
     if "alone" in s:
         judge_alone(name, s["alone"], truth, rows)
+    if s["phases"]:
+        judge_phases(name, s, rows, truth)
     missing = [f for f in s["flags"] if f not in summary["flags"]]
     unasked = [f for f in ("meter_gap", "estimated", "idle_unknown", "lost_events")
                if f in summary["flags"] and f not in s["flags"]]
     check(not missing and not unasked, "%s: flags are %s" % (name, " ".join(s["flags"]) or "none"), summary["flags"])
     if not s["flags"] and s["factor"] == 1 and not s["lag_s"] and "engine" not in s:
         check_raw(name, s, run)
+
+
+def judge_phases(name, s, rows, truth):
+    """Each query's prefill and decode. The server has another name in each, so the ledger's sum for the one does not
+    change in the middle of the other: what it has risen by between two such moments is one query's."""
+    rows = sorted(rows, key=lambda r: r["start_ns"])
+    prefill = [r["start_ns"] + r["ttft_ms"] * 5e5 for r in rows]
+    decode = [r["start_ns"] + (r["ttft_ms"] + r["duration_ms"]) * 5e5 for r in rows]
+    marks = {"prefill": [truth.times[0]] + decode, "decode": prefill + [truth.times[-1]]}
+    for what, (median, p95) in s["phases"].items():
+        sums = [truth.load_j(what, t) for t in marks[what]]
+        true = [b - a for a, b in zip(sums, sums[1:])]
+        errors = [abs(r[what + "_j"] / j - 1) for r, j in zip(rows, true)]
+        said = "%.2f / %.2f %%" % (100 * quantile(errors, 0.5), 100 * quantile(errors, 0.95))
+        print("#   %s of a query: %.3f to %.3f J; error, median / p95: %s" % (what, min(true), max(true), said))
+        check(quantile(errors, 0.5) <= median and quantile(errors, 0.95) <= p95,
+              "%s: %s of a query is the ledger's, to %g / %g %%" % (name, what, 100 * median, 100 * p95), said)
 
 
 def read_scenario(name):

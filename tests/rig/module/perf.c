@@ -118,6 +118,7 @@ static int rig_event_init(struct perf_event *event)
 		return -EINVAL;
 	if (config != EVENT_PACKAGE && !(config == EVENT_DRAM && rig_dram) && !(config == EVENT_PLATFORM && rig_psys))
 		return -EINVAL;
+	event->event_caps |= PERF_EV_CAP_READ_ACTIVE_PKG; /* any CPU of the package can read it, as of RAPL */
 	return 0;
 }
 

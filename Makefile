@@ -125,7 +125,7 @@ fuzz: $(FUZZ_BIN)
 $(O)/tests/bench/%: $(O)/tests/bench/%.o
 	$(call say,LINK,$@)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
 
-$(O)/tests/bench/parse $(O)/tests/bench/results: $(LIB)
+$(O)/tests/bench/parse $(O)/tests/bench/results $(O)/tests/bench/edge: $(LIB)
 
 bench: all $(BENCH_BIN)
 	$(Q)IPW_BUILD=$(O) tests/bench/run $(BENCH)

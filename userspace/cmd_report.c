@@ -10,6 +10,7 @@
 #include "userspace/opts.h"
 #include "userspace/playback.h"
 #include "userspace/sink/terminal.h"
+#include "userspace/util/fmt.h"
 
 static const char *reason(int err)
 {
@@ -35,6 +36,18 @@ static void say_damage(const struct replay *r, const char *path)
 		say("'%s' has no end: the run was cut off, or still goes on", path);
 }
 
+/* As the run said. */
+static void say_steps(const struct replay *r)
+{
+	const struct run_end *e = &r->end;
+	char cost[16];
+
+	if (e->steps_off_ns)
+		say("engine steps were off from %.1f s on: %.0f hits a second at %s us each took %.1f %% of a CPU",
+		    ((double)e->steps_off_ns - (double)r->run.start_ns) * 1e-9, e->steps_rate,
+		    fmt3(cost, sizeof(cost), e->steps_hit_ns * 1e-3), e->steps_rate * e->steps_hit_ns * 1e-7);
+}
+
 int report_file(const char *path, int by_tokens, const struct sink *sink)
 {
 	struct idle floor[CHANNEL_MAX];
@@ -51,6 +64,7 @@ int report_file(const char *path, int by_tokens, const struct sink *sink)
 	if (!err)
 		err = playback(&r, by_tokens, floor, sink, 1, floor);
 	say_damage(&r, path);
+	say_steps(&r);
 	if (err)
 		say("cannot write the report: %s", strerror(-err));
 	replay_close(&r);

@@ -131,9 +131,14 @@ static void take_end(struct replay *r, const struct rec_end *e)
 
 	r->end = (struct run_end){ .end_ns = e->end_ns, .lost_events = e->lost_events, .evicted = e->evicted,
 				   .tracer_cpu_s = isfinite(e->tracer_cpu_s) ? e->tracer_cpu_s : NAN };
-	for (i = 1; i <= HTTP_PIPELINED && e->r.len >= sizeof(*e); i++) {
+	for (i = 1; i <= HTTP_PIPELINED && e->r.len >= offsetof(struct rec_end, steps_off_ns); i++) {
 		r->end.unread[i].why = http_why((enum http_opaque)i);
 		r->end.unread[i].n = e->unread[i];
+	}
+	if (e->r.len >= sizeof(*e) && isfinite(e->steps_rate) && isfinite(e->steps_hit_ns)) {
+		r->end.steps_off_ns = e->steps_off_ns;
+		r->end.steps_rate = e->steps_rate;
+		r->end.steps_hit_ns = e->steps_hit_ns;
 	}
 	r->ended = 1;
 }

@@ -455,6 +455,9 @@ static int finish(struct session *s)
 	s->end.tracer_cpu_s = (double)(ru.ru_utime.tv_sec + ru.ru_stime.tv_sec) +
 			      (double)(ru.ru_utime.tv_usec + ru.ru_stime.tv_usec) * 1e-6;
 	s->end.lost_events = s->lost;
+	s->end.steps_off_ns = s->steps.off_ns;
+	s->end.steps_rate = s->steps.off_rate;
+	s->end.steps_hit_ns = s->steps.hit_ns;
 	s->end.evicted = s->pipeline.conns.evicted + s->pipeline.queries.dropped + s->pipeline.conns.no_memory;
 	e = pipeline_close(&s->pipeline, &s->end);
 	return err ? err : e;

@@ -329,6 +329,8 @@ static void keep_budget(struct steps *s, uint64_t now)
 	if (part <= STEPS_BUDGET)
 		return;
 	off(s);
+	s->off_ns = now;
+	s->off_rate = rate;
 	say("engine steps are off from now on: %.0f hits a second at %s us each take %.1f %% of a CPU, more than %g %%",
 	    rate, fmt3(cost, sizeof(cost), s->hit_ns * 1e-3), part * 100, STEPS_BUDGET * 100);
 }

@@ -30,6 +30,8 @@ struct steps {
 	struct { uint64_t dev, ino; } said[32]; /* files of which it was said that they are of no use */
 	int          nsaid;
 	int          attached;   /* to so many files of processes so far */
+	uint64_t     off_ns;     /* off by the budget since then; 0: they are not */
+	double       off_rate;   /* hits a second before that */
 };
 
 /* 0; or -errno if steps cannot be seen on this kernel, with the reason in `why`. */

@@ -32,6 +32,8 @@ struct run_end {
 	uint64_t lost_events;   /* ring, kernel side */
 	uint64_t evicted;       /* connections, queries and calls that found no room */
 	double   tracer_cpu_s;  /* user + sys of the tracer; what its BPF programs cost the traced is not in it */
+	uint64_t steps_off_ns;  /* since then engine steps are off, as they cost too much; 0: they are not */
+	double   steps_rate, steps_hit_ns; /* hits a second before that, and what each cost */
 	struct {
 		const char *why; /* "TLS"; NULL or n 0: none */
 		uint64_t    n;

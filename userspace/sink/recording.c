@@ -273,6 +273,9 @@ static void summary(struct sink *s, const struct summary *m)
 	r->tracer_cpu_s = m->end->tracer_cpu_s;
 	for (i = 0; i < UNREAD_MAX; i++)
 		r->unread[i] = m->end->unread[i].n;
+	r->steps_off_ns = m->end->steps_off_ns;
+	r->steps_rate = m->end->steps_rate;
+	r->steps_hit_ns = m->end->steps_hit_ns;
 }
 
 static int close_(struct sink *s)

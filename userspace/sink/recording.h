@@ -120,8 +120,10 @@ struct rec_end {
 	uint64_t lost_events, evicted;
 	double   tracer_cpu_s;
 	uint64_t unread[8]; /* connections that were not read, by enum http_opaque */
+	uint64_t steps_off_ns; /* engine steps were off since, as they cost too much; 0, or not there: they were not */
+	double   steps_rate, steps_hit_ns; /* hits a second, what each cost */
 };
-_Static_assert(sizeof(struct rec_end) == 104, "rec_end");
+_Static_assert(sizeof(struct rec_end) == 128, "rec_end");
 
 struct rec_open {
 	struct rec r; /* n: slot */

@@ -176,7 +176,7 @@ enum ev_count {
 	EV_LOST_DATA  = 0, /* no room in the ring for bytes of a socket */
 	EV_LOST_TASK  = 1, /* no room in the ring for a fork, exec, exit or close */
 	EV_LOST_STATE = 2, /* no memory to note that a socket or a send call is ours */
-	EV_LOST_STEP  = 3, /* no room in the ring for a step of the engine */
+	EV_LOST_STEP  = 3, /* no room in the ring for a step of the engine, or an edge */
 	EV_COUNT_MAX  = 4,
 };
 

@@ -52,8 +52,8 @@ void edges_say(const struct edges *e, const struct live *live)
 {
 	if (!e->n)
 		return;
-	say("%" PRIu64 " edges: meters read %" PRIu64 " times, refused %" PRIu64 "; of no use: %" PRIu64 " near "
-	    "another cut, %" PRIu64 " late, %" PRIu64 " too many, %" PRIu64 " while a CPU switched, %" PRIu64
+	say("%" PRIu64 " edges: meters read %" PRIu64 " times, refused %" PRIu64 "; of no use: %" PRIu64 " just "
+	    "before a look, %" PRIu64 " late, %" PRIu64 " too many, %" PRIu64 " while a CPU switched, %" PRIu64
 	    " within a phase", e->used, e->read, e->refused, e->near, e->late, e->many, live_edges_torn(live),
 	    e->idle);
 }
@@ -139,8 +139,7 @@ static void take_edge(struct edges *e, const struct ev_edge *ev)
 		e->idle++;
 	else if (ev->h.ts_ns <= last->t_ns || ev->ngroup != last->ngroup)
 		e->late++;
-	else if (ev->h.ts_ns - last->t_ns < EDGES_APART_NS ||
-		 (e->look.t_ns && e->look.t_ns - ev->h.ts_ns < EDGES_APART_NS))
+	else if (e->look.t_ns && e->look.t_ns - ev->h.ts_ns < EDGES_APART_NS)
 		e->near++;
 	else if (e->room < EDGES_LOOKS)
 		e->many++;

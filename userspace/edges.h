@@ -6,7 +6,8 @@
  *
  * What the event before an edge was is known by now: where no phase has begun or ended it is of no use. Each other one
  * is a tick more, of which a timeline keeps a bounded number: no more than one for EDGES_LOOKS looks, in bursts of
- * EDGES_BURST. What comes nearer to another cut than EDGES_APART_NS adds nothing.
+ * EDGES_BURST. One that a look follows within EDGES_APART_NS adds nothing; one that follows a look so soon does, as a
+ * few prompt tokens behind the cut would weigh more there than all that is decoded.
  */
 #ifndef IPW_EDGES_H
 #define IPW_EDGES_H
@@ -31,7 +32,8 @@ struct edges {
 	uint64_t used;                    /* edges that cut a tick */
 	uint64_t read, refused;           /* meters at them: read; not, as the kernel refuses or it is not believed */
 	uint64_t phases;                  /* of the pipeline's, that have had their edge */
-	uint64_t idle, late, many, near;  /* of no use: no phase; older than what was handed on; too many; near a cut */
+	/* Of no use: no phase; older than what was handed on; too many; just before a look. */
+	uint64_t idle, late, many, near;
 };
 
 /* Finds the meters that have something to read. 0, or -ENODEV if none has: see why. */

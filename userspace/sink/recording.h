@@ -14,7 +14,7 @@
  * Order: at each look at the CPUs a REC_ACTIVITY, then the readings that were taken just after it, then (once a second)
  * REC_GPU, then the wire events and steps that came until the next look. An event's own time (of a step its end) may
  * lie before the look that precedes it, not before the one before that. REC_EDGE, between two looks and in the order
- * of their times, are the CPUs where a phase of a query may begin or end; REC_SAMPLE of the same time follow, of the
+ * of their times, are the CPUs where a phase of a query begins or ends; REC_SAMPLE of the same time follow, of the
  * meters that were read there. Of a query WIRE_REQUEST comes before
  * WIRE_RESPONSE, and that before the rest. REC_END is the last record.
  */

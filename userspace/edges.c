@@ -129,6 +129,17 @@ static void take_meters(struct edges *e, const struct ev_edge *ev)
 	}
 }
 
+/* More CPU time than at the look after it, and by more than the reading of the CPUs takes: a record that was spoilt. */
+static int is_spoilt(const struct edges *e, const struct ev_edge *ev)
+{
+	uint32_t g;
+
+	for (g = 0; g < ev->ngroup && e->look.t_ns; g++)
+		if (ev->cpu[g].busy_ns > e->look.group[g].busy_ns + EDGES_APART_NS)
+			return 1;
+	return 0;
+}
+
 static void take_edge(struct edges *e, const struct ev_edge *ev)
 {
 	const struct activity *last = &e->pipeline->timeline.last;
@@ -137,7 +148,7 @@ static void take_edge(struct edges *e, const struct ev_edge *ev)
 
 	if (e->phases == e->pipeline->phases)
 		e->idle++;
-	else if (ev->h.ts_ns <= last->t_ns || ev->ngroup != last->ngroup)
+	else if (ev->h.ts_ns <= last->t_ns || ev->ngroup != last->ngroup || is_spoilt(e, ev))
 		e->late++;
 	else if (e->look.t_ns && e->look.t_ns - ev->h.ts_ns < EDGES_APART_NS)
 		e->near++;

@@ -32,7 +32,7 @@ struct edges {
 	uint64_t used;                    /* edges that cut a tick */
 	uint64_t read, refused;           /* meters at them: read; not, as the kernel refuses or it is not believed */
 	uint64_t phases;                  /* of the pipeline's, that have had their edge */
-	/* Of no use: no phase; older than what was handed on; too many; just before a look. */
+	/* Of no use: no phase; older than what was handed on, or spoilt; too many; just before a look. */
 	uint64_t idle, late, many, near;
 };
 

@@ -253,12 +253,18 @@ static void test_broken(void **state)
 	e.h = (struct ev_hdr){ .ts_ns = T0 + 5000000, .type = EV_EDGE, .size = sizeof(e) };
 	p.phases++;
 	edges_event(&edges, &e.h);
+	look(10000, 1000, 5000);
+	edge(5000, 500, 9000, 1); /* more CPU time than there was */
+	assert_int_equal(edges.late, 1);
+	edges.late = 0;
+	p.phases++;
 	e.ngroup = 2;
 	e.h.size = offsetof(struct ev_edge, cpu) + sizeof(e.cpu[0]);
 	edges_event(&edges, &e.h);
 	e.h.size = sizeof(e);
 	edges_event(&edges, &e.h);
 	assert_int_equal(edges.late, 1);
+	assert_int_equal(edges.used, 0);
 	assert_string_equal(seen, "ls");
 }
 

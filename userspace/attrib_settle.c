@@ -50,8 +50,27 @@ static int by_first(const void *a, const void *b)
 {
 	const struct query *p = *(struct query *const *)a, *q = *(struct query *const *)b;
 	uint64_t x = p->share->work.first_step, y = q->share->work.first_step;
+	int guess = (p->usage.prompt < 0) - (q->usage.prompt < 0);
 
-	return x != y ? (x < y ? -1 : 1) : p->r_ns < q->r_ns ? -1 : p->r_ns > q->r_ns;
+	return x != y ? (x < y ? -1 : 1) : guess ? guess : p->r_ns < q->r_ns ? -1 : p->r_ns > q->r_ns;
+}
+
+/* Behind those n that are due: what came later and is over, but was done with its prompt no later than they. */
+static size_t due_with(const struct attrib_slot *s, size_t from, struct query **due, size_t n)
+{
+	uint64_t last = 0, until = 0;
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		if (due[i]->share->work.first_step > last) {
+			last = due[i]->share->work.first_step;
+			until = work_first_ns(&s->steps, &due[i]->share->work);
+		}
+	for (i = from; i < s->n && s->held[i]->r_ns < until && n < DUE_MAX; i++)
+		if (!s->held[i]->share->running && !s->held[i]->share->work.settled &&
+		    s->held[i]->share->work.first_step && s->held[i]->share->work.first_step <= last)
+			due[n++] = s->held[i];
+	return n;
 }
 
 /*
@@ -67,11 +86,12 @@ static void settle_prompts(struct attrib_slot *s, uint64_t t_ns)
 		q = s->held[i];
 		if (q->share->work.settled || n == DUE_MAX || ngone == DUE_MAX)
 			continue;
-		if (q->share->running ? q->f_ns && q->f_ns <= t_ns : q->share->work.first_step > 0)
+		if (q->share->work.first_step)
 			due[n++] = q;
 		else if (!q->share->running)
 			gone[ngone++] = q;
 	}
+	n = due_with(s, i, due, n);
 	qsort(due, n, sizeof(struct query *), by_first);
 	for (i = k = 0; i < n; i++) {
 		for (; k < ngone && gone[k]->r_ns < due[i]->r_ns; k++)

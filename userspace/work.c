@@ -293,6 +293,11 @@ int work_whole(struct work_steps *s, struct work *w, double prompt, uint64_t com
 	return add.n ? work_runs_add(s, w, &w->answer, &add) : 0;
 }
 
+uint64_t work_first_ns(const struct work_steps *s, const struct work *w)
+{
+	return w->first_step > s->first ? work_step_at(s, w->first_step - 1)->end_ns : 0;
+}
+
 /* --- sums --------------------------------------------------------------------------------------------------------- */
 
 void work_sum(const struct work_steps *s, uint64_t from_ns, uint64_t to_ns, double *x)

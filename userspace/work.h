@@ -142,6 +142,8 @@ void work_sum(const struct work_steps *s, uint64_t from_ns, uint64_t to_ns, doub
 void work_of(const struct work_steps *s, const struct work *w, uint64_t from_ns, uint64_t to_ns, double *prompt,
 	     double *answer);
 
+/* When the step ended that made its first token; 0: not known. */
+uint64_t work_first_ns(const struct work_steps *s, const struct work *w);
 /* When the first step began that worked on its prompt; 0: not known. */
 uint64_t work_begin_ns(const struct work_steps *s, const struct work *w);
 

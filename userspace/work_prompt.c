@@ -54,6 +54,8 @@ static int prompt_by_tokens(struct work_steps *s, struct work *w, uint64_t last,
 	uint64_t i, from = step_from(s, p->r_ns);
 	int err = 0;
 
+	if (p->guess && s->pace.line > from)
+		from = s->pace.line < last ? s->pace.line : last;
 	for (i = from; i < last; i++)
 		before += work_tokens_left(work_step_at(s, i));
 	before = p->guess || !w->first_step ? 0 : before + 1 - tokens;

@@ -107,7 +107,7 @@ class Work:
         self.q, self.answer, self.prompts = q, [], []
         self.first, self.next, self.made, self.thought = None, 0, 0, 0.0   # numbers of steps: of F, of the next token
         self.settled = self.began = self.over = False
-        self.usage_prompt, self.status, self.seen_f, self.streamed = -1, 0, None, None
+        self.usage_prompt, self.status, self.streamed = -1, 0, None
 
     def size(self):
         return self.usage_prompt if self.usage_prompt >= 0 else self.q.bytes / 4
@@ -263,6 +263,8 @@ class Steps:
         from_r = self.after(w.q.R)
         while from_r < len(self.v) and self.v[from_r].begin < w.q.R:
             from_r += 1
+        if w.usage_prompt < 0:
+            from_r = max(from_r, min(last, self.done))
         lefts = [(i, self.v[i].left()) for i in range(from_r, last + 1)]
         todo, past, answered, said = w.todo(), w.size() - w.todo(), w.first is not None, w.usage_prompt >= 0
         # One token at least is of the step of F; what there is beside it, and is too much, came first and is others'.
@@ -605,7 +607,6 @@ class Run:
         elif kind == integrate.W_USAGE:
             w.usage_prompt = struct.unpack_from("<q", body, 16)[0]
         elif kind == integrate.W_TOKENS and w.streamed != 0:
-            w.seen_f = w.seen_f or ts
             steps.tokens(w, ts, n, w.q.R)
         elif kind == integrate.W_OVER:
             self.end_of(w)
@@ -669,9 +670,12 @@ class Run:
         t0, t1 = self.looks[k], self.looks[k + 1]
         for slot, steps in self.steps.items():
             here = [w for w in self.held if w.q.slot == slot and w.q.R <= t1 and not w.settled]
-            done = [w for w in here if (w.first is not None if w.over else w.seen_f and w.seen_f <= t1)]
+            done = [w for w in here if w.first is not None]
+            until = max([w.first for w in done], default=-1)
+            done += [w for w in self.held if w.q.slot == slot and w.q.R > t1 and w.over and not w.settled and
+                     w.first is not None and w.first <= until]
             gone = [w for w in here if w.over and w.first is None]
-            done.sort(key=lambda w: (-1 if w.first is None else w.first, w.q.R), reverse=self.mistake == "line")
+            done.sort(key=lambda w: (w.first, w.usage_prompt < 0, w.q.R), reverse=self.mistake == "line")
             for w in done:
                 while gone and gone[0].q.R < w.q.R:
                     steps.settle_prompt(gone.pop(0))

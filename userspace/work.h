@@ -7,11 +7,12 @@
  * began when the one before it ended, or, after a rest, when the first of its queries was complete.
  *
  * What a query did in a step is known from two sides. A token that the wire shows was made by the latest step that had
- * ended then; every token but the first of an answer is the work of a sequence that was decoded. The prompt is the
- * work of the steps up to the one that made the first token: where the number of their tokens is known, of each what
- * is nobody else's, prompts that were done earlier coming first; else of the steps since the query was complete and the
- * prompt before it in line was done, by how much longer these took than steps in which nobody waited. Of an answer that
- * is not streamed the tokens are those of the last steps before its end, one each.
+ * ended then; every token but the first of an answer is the work of a sequence that was decoded. The prompt is the work
+ * of the steps up to the one that made the first token: where the number of their tokens is known, of each what is
+ * nobody else's, prompts that were done earlier coming first; else of the steps since the query was complete and the
+ * prompt before it in line was done, as many tokens as a step may have, which is found from earlier prompts; or, if
+ * that does not explain it, by how much longer these took than steps in which nobody waited. Of an answer that is not
+ * streamed the tokens are those of the last steps before its end, one each.
  *
  * Nothing here knows of energy.
  */
@@ -25,6 +26,7 @@
 #include "userspace/timeline.h"
 
 #define WORK_STEPS     16384 /* kept at most: a power of two; older ones are forgotten */
+#define WORK_VOTES     64
 #define WORK_JITTER_NS 2000000ull
 #define WORK_LOST_NS   2000000000ull /* tokens without a step for so long: steps are not seen any more */
 
@@ -60,12 +62,34 @@ struct work_pace {
 	uint64_t line;            /* the step that completed the latest prompt that is settled */
 };
 
+/*
+ * What one prompt says of how many tokens a step has at most: low <= limit < high, if it was begun when the one before
+ * it in line was done, and if it was when there was place for it.
+ */
+struct work_vote {
+	double   low[2], high[2];
+	uint32_t beside; /* the most queries in a step that it waited for */
+};
+
+/* What inferred steps have at most. */
+struct work_limit {
+	struct work_vote vote[WORK_VOTES]; /* of the latest prompts */
+	uint64_t n;
+	int      known;   /* most of them agree with `tokens` */
+	double   tokens;  /* INFINITY: none was too long for a step yet */
+	uint32_t queries; /* 0: not known */
+	uint64_t chain, chain_last; /* of prompts that came one right after the other: the first step; the last, or 0 */
+	double   chain_tokens;
+	int      shared;            /* the first of these steps had another prompt too */
+};
+
 /* Of one target. */
 struct work_steps {
 	struct work_step *ring;
 	uint64_t first, next;  /* numbers of those kept: first .. next - 1 */
 	int      seen;         /* steps come from a probe: none are inferred */
 	struct work_pace pace;
+	struct work_limit limit;
 };
 
 /* A query in n consecutive steps: the same in each, but for the context, which grows by what is decoded. */

@@ -43,14 +43,35 @@ static uint64_t step_from(const struct work_steps *s, uint64_t r_ns)
 	return i;
 }
 
+/* What of a prompt is not in a step yet, and what it looks back on then. */
+struct rest {
+	double todo, past;
+};
+
+static struct rest rest_of(const struct work_prompt *p)
+{
+	return (struct rest){ .todo = p->tokens, .past = p->size - p->tokens };
+}
+
+/* n tokens of it were in step i. 0 or -ENOMEM. */
+static int put(struct work_steps *s, struct work *w, struct rest *r, uint64_t i, double n)
+{
+	struct work_run add = { .step = i, .n = 1, .shares = 1, .prefill = (float)n,
+				.context = (float)(CONTEXT * (r->past + n / 2)) };
+
+	r->todo -= n;
+	r->past += n;
+	return work_runs_add(s, w, &w->prompt, &add);
+}
+
 /*
  * Of each step up to `last` what of its tokens is left, until it is enough. Where there is more than that, those who
  * went away before they had a token were first. One that has no `last` went away itself.
  */
 static int prompt_by_tokens(struct work_steps *s, struct work *w, uint64_t last, const struct work_prompt *p)
 {
-	struct work_run add = { .n = 1, .shares = 1 };
-	double tokens = p->tokens, before = 0, left, past = p->size - p->tokens;
+	struct rest r = rest_of(p);
+	double before = 0, left;
 	uint64_t i, from = step_from(s, p->r_ns);
 	int err = 0;
 
@@ -58,22 +79,17 @@ static int prompt_by_tokens(struct work_steps *s, struct work *w, uint64_t last,
 		from = s->pace.line < last ? s->pace.line : last;
 	for (i = from; i < last; i++)
 		before += work_tokens_left(work_step_at(s, i));
-	before = p->guess || !w->first_step ? 0 : before + 1 - tokens;
+	before = p->guess || !w->first_step ? 0 : before + 1 - r.todo;
 	for (i = from; i <= last && !err; i++) {
 		left = work_tokens_left(work_step_at(s, i));
 		if (before > 0 && i < last) {
 			before -= left;
 			left = before < 0 ? -before : 0;
 		}
-		if (!(p->guess && i < last && w->first_step) && left > tokens)
-			left = i == last && tokens < 1 ? 1 : tokens;
-		tokens -= left;
-		add.step = i;
-		add.prefill = (float)left;
-		add.context = (float)(CONTEXT * (past + left / 2));
-		past += left;
+		if (!(p->guess && i < last && w->first_step) && left > r.todo)
+			left = i == last && r.todo < 1 ? 1 : r.todo;
 		if (left > 0 || (i == last && w->first_step))
-			err = work_runs_add(s, w, &w->prompt, &add);
+			err = put(s, w, &r, i, left);
 	}
 	return err;
 }
@@ -136,6 +152,16 @@ static double room(const struct work_steps *s, uint64_t i)
 	return left > 0 ? left : 0;
 }
 
+int work_is_paced(const struct work_pace *p)
+{
+	return p->nplain >= PACE_MIN && p->nover >= PACE_MIN;
+}
+
+double work_over_ns(const struct work_steps *s, uint64_t i)
+{
+	return work_is_paced(&s->pace) ? over_ns(&s->pace, work_step_at(s, i)) : 0;
+}
+
 /* Which part of a prompt a step gets, beside other steps; before the pace is known, by its time from a time on. */
 static double part_in(const struct work_steps *s, uint64_t i, int paced, uint64_t from_ns)
 {
@@ -146,30 +172,78 @@ static double part_in(const struct work_steps *s, uint64_t i, int paced, uint64_
  * In each step a part as long as it seems to have worked on prompts that were not placed yet; the last one worked on
  * this one for sure. It does not begin before the one before it in line was done.
  */
-static int prompt_by_time(struct work_steps *s, struct work *w, uint64_t last, const struct work_prompt *p)
+static int prompt_by_time(struct work_steps *s, struct work *w, uint64_t from, uint64_t last,
+			  const struct work_prompt *p)
 {
-	int paced = s->pace.nplain >= PACE_MIN && s->pace.nover >= PACE_MIN, err = 0;
-	uint64_t i = step_from(s, p->r_ns), from, line = paced ? 0 : line_ns(s, last, p->r_ns);
-	double todo = p->tokens, past = p->size - p->tokens, all = 0, n;
-	struct work_run add = { .n = 1, .shares = 1 };
+	int paced = work_is_paced(&s->pace), err = 0;
+	uint64_t i, line = paced ? 0 : line_ns(s, last, p->r_ns);
+	struct rest r = rest_of(p);
+	double all = 0, n;
 
-	from = paced && s->pace.line > i ? s->pace.line : i;
-	from = from < last ? from : last;
 	for (i = from; i <= last; i++)
 		all += part_in(s, i, paced, line);
 	for (i = from; i <= last && !err; i++) {
 		n = !(all > 0) ? 0 : p->tokens * part_in(s, i, paced, line) / all;
-		n = i == last ? todo : n < todo - 1 ? n : todo - 1;
-		if (i < last && !(n > 0))
-			continue;
-		todo -= n;
-		add.step = i;
-		add.prefill = (float)n;
-		add.context = (float)(CONTEXT * (past + n / 2));
-		past += n;
-		err = work_runs_add(s, w, &w->prompt, &add);
+		n = i == last ? r.todo : n < r.todo - 1 ? n : r.todo - 1;
+		if (i == last || n > 0)
+			err = put(s, w, &r, i, n);
 	}
 	return err;
+}
+
+/* From the step on in which it was begun: all that they have room for. */
+static int prompt_by_limit(struct work_steps *s, struct work *w, uint64_t from, uint64_t last,
+			   const struct work_prompt *p)
+{
+	struct rest r = rest_of(p);
+	uint64_t i;
+	double n;
+	int err = 0;
+
+	for (i = from; i <= last && !err; i++) {
+		n = work_limit_room(s, i);
+		n = i == last ? r.todo : n < r.todo - 1 ? n : r.todo - 1;
+		if (i == last || n >= 1)
+			err = put(s, w, &r, i, n);
+	}
+	return err;
+}
+
+/* One that went away before it had a token: the steps that it had filled took longer than plain ones. */
+static int prompt_gone(struct work_steps *s, struct work *w, uint64_t last, const struct work_prompt *p)
+{
+	uint64_t i = step_from(s, p->r_ns);
+	struct rest r = rest_of(p);
+	double n;
+	int err = 0;
+
+	if (!s->limit.known || isinf(s->limit.tokens))
+		return 0;
+	for (i = s->pace.line > i ? s->pace.line : i; i <= last && r.todo > 0 && !err; i++) {
+		if (work_step_at(s, i)->begin_ns >= p->e_ns)
+			break;
+		n = work_limit_room(s, i);
+		n = n < r.todo ? n : r.todo;
+		if (n >= 1 && room(s, i) >= n / 2)
+			err = put(s, w, &r, i, n);
+	}
+	return err;
+}
+
+/* In inferred steps, up to the one that made its first token; not before the one before it in line was done. */
+static int prompt_inferred(struct work_steps *s, struct work *w, uint64_t last, const struct work_prompt *p, int settle)
+{
+	int paced = work_is_paced(&s->pace);
+	uint64_t from = step_from(s, p->r_ns), line, begin;
+
+	line = s->pace.line > from ? s->pace.line : from;
+	line = line < last ? line : last;
+	if (settle && p->tokens >= 1 && !p->guess)
+		work_limit_learn(s, line, last, p->tokens);
+	begin = work_limit_begin(s, p->r_ns, line, last, p->tokens);
+	if (begin <= last)
+		return prompt_by_limit(s, w, begin, last, p);
+	return prompt_by_time(s, w, paced ? line : from < last ? from : last, last, p);
 }
 
 /* It waited in these steps: what they took says nothing of how long others take. */
@@ -199,7 +273,9 @@ int work_prompt(struct work_steps *s, struct work *w, const struct work_prompt *
 	if (settle && work_step_at(s, last)->tokens >= 0)
 		err = prompt_by_tokens(s, w, last, p);
 	else if (w->first_step)
-		err = prompt_by_time(s, w, last, p);
+		err = prompt_inferred(s, w, last, p, settle);
+	else if (settle)
+		err = prompt_gone(s, w, last, p);
 	w->apart = apart;
 	if (settle)
 		set_waited(s, w, last, p->r_ns);

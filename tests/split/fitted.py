@@ -35,9 +35,11 @@ FORGET_NS, MIN_WINDOWS, MIN_NS = 120e9, 60, 10e9
 SEARCH_FROM, SEARCH_EVERY, LAG_GAIN = 30, 25, 0.98
 RIDGE = 1e-9
 PACE_STEPS = 30
+VOTES, VOTES_LEAST, CHAIN_MOST = 64, 8, 64
+CROWDED, NEARLY, SLACK = 8, 0.5, 1.005
 # What can be broken on purpose: no lag; context costs nothing; the prompt that came first is done last; a window is not
-# scaled to what was measured; how long steps took says nothing of prompts.
-MISTAKES = ("lag", "context", "line", "measured", "pace")
+# scaled to what was measured; how long steps took says nothing of prompts; a step has any number of tokens.
+MISTAKES = ("lag", "context", "line", "measured", "pace", "limit")
 
 
 class Trace(integrate.Trace):
@@ -152,11 +154,79 @@ class Pace:
             self.over, self.tokens, self.others = self.over + self.longer(step), self.tokens + x[1], self.others + 1
 
 
+class Limit:
+    """How many tokens inferred steps have at most, by the latest prompts: of each two intervals of what it may be."""
+
+    def __init__(self, steps):
+        self.steps, self.votes, self.tokens, self.known, self.queries = steps, [], math.nan, False, 0
+        self.chain = None                                      # steps of prompts without a pause: first, last, tokens,
+                                                               # whether the first had another one
+
+    def place(self, first, last):
+        """The step from which on there was a place for a prompt that could begin in step `first`."""
+        steps, pace = self.steps.v, self.steps.pace
+        if not pace.known():
+            return next((i for i in range(first, last) if not self.queries or steps[i].queries() < self.queries), last)
+        low = max(first, last - CHAIN_MOST + 1)
+        longer = {i: pace.longer(steps[i]) for i in range(low, last + 1)}
+        return next(i for i in range(low, last + 1) if longer[i] >= NEARLY * max(longer[k] for k in range(i, last + 1)))
+
+    def interval(self, first, last, tokens, shared):
+        answers = [self.steps.v[i].all()[2] for i in range(first, last + 1)]
+        if not all(answers):
+            return None
+        full = answers[1 if shared else 0:-1]
+        return ((tokens + sum(answers)) / len(answers), (tokens + sum(full)) / len(full) if full else math.inf)
+
+    def learn(self, first, last, tokens):
+        if last - first >= CHAIN_MOST:
+            return
+        place, follows = self.place(first, last), bool(self.chain) and self.chain[1] == first
+        begin, _, before, shared = self.chain if follows and last - self.chain[0] < CHAIN_MOST else \
+            (first, None, 0.0, follows)
+        both = (self.interval(begin, last, before + tokens, shared),
+                self.interval(place, last, tokens, follows and place == first))
+        self.chain = None
+        if None in both:
+            return
+        beside = max([step.queries() for step in self.steps.v[first:last]], default=0)
+        self.votes = (self.votes + [(both, beside)])[-VOTES:]
+        self.elect()
+        if place == first and any(a <= self.tokens < b for a, b in both):
+            self.chain = (begin, last, before + tokens, shared)
+
+    def elect(self):
+        each = [both for both, _ in self.votes]
+        agree = {low: sum(any(a <= low < b for a, b in both) for both in each) for both in each for low, _ in both}
+        most = max(agree.values())
+        low = max(n for n in agree if agree[n] == most)
+        end = min(b for both in each for _, b in both if b > low)
+        self.tokens = end if math.isinf(end) else (low + end) / 2
+        self.known = len(each) >= VOTES_LEAST and most > len(each) / 2
+        crowd = sorted((n for _, n in self.votes), reverse=True)
+        self.queries = crowd[CROWDED - 1] if len(crowd) >= CROWDED else 0
+
+    def room(self, i):
+        _, prompts, sequences, _, _ = self.steps.v[i].all()
+        return max(0.0, self.tokens - sequences - prompts) if sequences else math.inf
+
+    def fits(self, first, last, tokens):
+        room = sum(self.room(i) for i in range(first, last))
+        return room < tokens * SLACK and (room + self.room(last)) * SLACK >= tokens
+
+    def begin(self, r, first, last, tokens):
+        """The step in which a prompt was begun; None where that cannot be said."""
+        low = first - 1 if first and self.steps.v[first - 1].begin + JITTER > r else first
+        return next((i for i in (first, self.place(first, last), low) if self.fits(i, last, tokens)), None) \
+            if self.known else None
+
+
 class Steps:
     """Of one target, in the order of their ends."""
 
     def __init__(self, mistake):
         self.v, self.ends, self.seen, self.mistake = [], [], False, mistake
+        self.limit = Limit(self)
         self.pace, self.learnt, self.done = Pace(mistake), 0, 0     # done: the step of the last F of a settled prompt
         self.least = []                # the earliest begin of a step and of all behind it
 
@@ -253,7 +323,9 @@ class Steps:
         if self.v[last].tokens is not None:
             self.prompt_by_tokens(w, last)
         elif w.first is not None:
-            self.prompt_by_time(w, last)
+            self.prompt_inferred(w, last)
+        else:
+            self.prompt_gone(w, last)
         for step in self.v[self.after(w.q.R):last + 1]:
             step.waited = True
         if w.first is not None:
@@ -279,8 +351,43 @@ class Steps:
                 w.prompts.append(Did(w, 0, self.v[i], n, 0, (past + n / 2) / 1e3))
             past += n
 
+    def begin_of(self, w, last):
+        """The step in which it may have been first: it begins after R."""
+        return next((i for i in range(self.after(w.q.R), last) if self.v[i].begin >= w.q.R), last)
+
+    def fill(self, w, rooms, last):
+        """rooms: (step, tokens that it has room for). A prompt has one token at least in each step that it is in."""
+        past, left = w.size() - w.todo(), w.todo()
+        for i, n in rooms:
+            n = left if i == last else min(n, left - (last is not None))
+            if n >= 1 or i == last:
+                w.prompts.append(Did(w, 0, self.v[i], n, 0, (past + n / 2) / 1e3))
+                left, past = left - n, past + n
+
+    def prompt_inferred(self, w, last):
+        first = min(last, max(self.begin_of(w, last), self.done))
+        if w.todo() >= 1 and w.usage_prompt >= 0 and self.mistake != "limit":
+            self.limit.learn(first, last, w.todo())
+        begin = self.limit.begin(w.q.R, first, last, w.todo())
+        if begin is None:
+            self.prompt_by_time(w, last)
+        else:
+            self.fill(w, [(i, self.limit.room(i)) for i in range(begin, last + 1)], last)
+
+    def prompt_gone(self, w, last):
+        """It went away before it had a token: it was in the steps that it filled."""
+        if not self.limit.known or math.isinf(self.limit.tokens):
+            return
+        left, rooms = w.todo(), []
+        for i in range(max(self.begin_of(w, last), self.done), last + 1):
+            n = min(left, self.limit.room(i))
+            if n >= 1 and self.v[i].begin < w.q.E and self.pace.room(self.v[i]) >= n / 2:
+                rooms.append((i, n))
+                left -= n
+        self.fill(w, rooms, None)
+
     def prompt_by_time(self, w, last):
-        first = next((i for i in range(self.after(w.q.R), last) if self.v[i].begin >= w.q.R), last)
+        first = self.begin_of(w, last)
         if self.pace.known():
             first = min(last, max(first, self.done))
             times = [self.pace.room(self.v[i]) for i in range(first, last + 1)]

@@ -251,7 +251,7 @@ def examine(job):
 def mistaken(job):
     """How many figures disagree when a definition is broken."""
     binary, directory, mistake = job
-    data = make("mistake", "gpu", 4, 50, dict(seconds=40, lag_ms=120.0, steps=mistake != "pace"), None)
+    data = make("mistake", "gpu", 4, 50, dict(seconds=40, lag_ms=120.0, steps=mistake not in ("pace", "limit")), None)
     path = os.path.join(directory, "mistake-%s.data" % mistake)
     with open(path, "wb") as f:
         f.write(data)

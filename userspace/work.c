@@ -6,6 +6,7 @@
 #include <string.h>
 
 #define SAME_STEP 0.8  /* of each of two processes' steps, that lies in the other: they compute one batch together */
+#define USUAL_PART 32
 #define LOOK_BACK 8    /* inferred steps that a late token may be of */
 
 int work_steps_init(struct work_steps *s)
@@ -217,15 +218,33 @@ static uint64_t next_of(const struct work *w)
 	return last ? last->step + last->n : w->first_step;
 }
 
+/* Tokens that come so long after a step has ended may be its: nearer than the next one is, as long as steps are. */
+static uint64_t jitter_ns(const struct work_steps *s)
+{
+	return s->usual_ns / 2 > WORK_JITTER_NS ? s->usual_ns / 2 : WORK_JITTER_NS;
+}
+
+/* The median of what inferred steps took of late, followed by a part of it each time. */
+static void learn_usual(struct work_steps *s, uint64_t took_ns)
+{
+	if (!s->usual_ns)
+		s->usual_ns = took_ns;
+	else if (took_ns > s->usual_ns)
+		s->usual_ns += s->usual_ns / USUAL_PART;
+	else
+		s->usual_ns -= s->usual_ns / USUAL_PART;
+}
+
 /* An inferred step begins where the last one ended; but if all its queries are new, when the first of them came. */
 static uint64_t infer_step(struct work_steps *s, const struct work *w, uint64_t ts_ns, uint64_t r_ns)
 {
 	uint64_t low = s->next > s->first + LOOK_BACK ? s->next - LOOK_BACK : s->first, i, from;
+	uint64_t late = jitter_ns(s);
 	struct work_step *t;
 
 	for (i = s->next; i > low && i > next_of(w); i--) {
 		t = work_step_at(s, i - 1);
-		if (ts_ns > t->end_ns + WORK_JITTER_NS)
+		if (ts_ns > t->end_ns + late)
 			break;
 		if (ts_ns + WORK_JITTER_NS < t->end_ns)
 			continue;
@@ -235,6 +254,8 @@ static uint64_t infer_step(struct work_steps *s, const struct work *w, uint64_t 
 		return i - 1;
 	}
 	from = s->next > s->first ? work_step_at(s, s->next - 1)->end_ns : 0;
+	if (w->last_ns && ts_ns > from)
+		learn_usual(s, ts_ns - from);
 	return step_new(s, !w->last_ns && r_ns > from ? r_ns : from ? from : r_ns, ts_ns, -1, 0);
 }
 

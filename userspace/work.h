@@ -3,8 +3,9 @@
  * Who did what in which step of the engine.
  *
  * A step is one batch that an engine computed. Where its probe tells of it, it is seen: begin, end, tokens. Else it is
- * inferred from the wire: tokens of different queries that come within WORK_JITTER_NS were made by one step, which
- * began when the one before it ended, or, after a rest, when the first of its queries was complete.
+ * inferred from the wire: tokens of different queries that come within WORK_JITTER_NS, or half of what steps took of
+ * late, were made by one step, which began when the one before it ended, or, after a rest, when the first of its
+ * queries was complete.
  *
  * What a query did in a step is known from two sides. A token that the wire shows was made by the latest step that had
  * ended then; every token but the first of an answer is the work of a sequence that was decoded. The prompt is the work
@@ -64,7 +65,7 @@ struct work_pace {
 
 /*
  * What one prompt says of how many tokens a step has at most: low <= limit < high, if it was begun when the one before
- * it in line was done, and if it was when there was place for it.
+ * it in line was done, and if it was when there was place for it (where that was later).
  */
 struct work_vote {
 	double   low[2], high[2];
@@ -88,6 +89,7 @@ struct work_steps {
 	struct work_step *ring;
 	uint64_t first, next;  /* numbers of those kept: first .. next - 1 */
 	int      seen;         /* steps come from a probe: none are inferred */
+	uint64_t usual_ns;     /* an inferred step took, of late */
 	struct work_pace pace;
 	struct work_limit limit;
 };

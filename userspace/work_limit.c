@@ -134,7 +134,11 @@ void work_limit_learn(struct work_steps *s, uint64_t from, uint64_t last, double
 	}
 	l->chain_tokens += tokens;
 	interval(s, l->chain, last, l->chain_tokens, l->shared, &v.low[0], &v.high[0]);
-	interval(s, place, last, tokens, place == from && follows, &v.low[1], &v.high[1]);
+	interval(s, place, last, tokens, 0, &v.low[1], &v.high[1]);
+	if (place == from) {
+		v.low[1] = v.low[0];
+		v.high[1] = v.high[0];
+	}
 	l->chain_last = 0;
 	if (isnan(v.low[0]) || isnan(v.low[1]))
 		return;

@@ -27,6 +27,7 @@ STEP, POWER = 10, 1
 KINDS = 5                              # steps, prompt tokens, sequences, context, prompt tokens x context
 LAGS = 48
 JITTER, LOOK_BACK, LOST_STEPS = 2 * MS, 8, 2 * S
+USUAL_PART = 32
 SAME_BATCH = 0.8
 SILENT, HORIZON, HELD_MOST = 3 * S, 60 * S, 4096
 MEAN, MEAN_PARTS = S, 8
@@ -184,8 +185,8 @@ class Limit:
         place, follows = self.place(first, last), bool(self.chain) and self.chain[1] == first
         begin, _, before, shared = self.chain if follows and last - self.chain[0] < CHAIN_MOST else \
             (first, None, 0.0, follows)
-        both = (self.interval(begin, last, before + tokens, shared),
-                self.interval(place, last, tokens, follows and place == first))
+        both = [self.interval(begin, last, before + tokens, shared)]
+        both += [self.interval(place, last, tokens, False)] if place > first else []
         self.chain = None
         if None in both:
             return
@@ -226,7 +227,7 @@ class Steps:
 
     def __init__(self, mistake):
         self.v, self.ends, self.seen, self.mistake = [], [], False, mistake
-        self.limit = Limit(self)
+        self.limit, self.usual = Limit(self), 0     # usual: ns that inferred steps took of late
         self.pace, self.learnt, self.done = Pace(mistake), 0, 0     # done: the step of the last F of a settled prompt
         self.least = []                # the earliest begin of a step and of all behind it
 
@@ -265,13 +266,16 @@ class Steps:
         """The step that made a token sent at ts."""
         for i in range(len(self.v) - 1, max(len(self.v) - LOOK_BACK, w.next, 0) - 1, -1):
             step = self.v[i]
-            if ts > step.end + JITTER:
+            if ts > step.end + max(JITTER, self.usual // 2):
                 break
             if ts + JITTER >= step.end:
                 begin = self.v[i - 1].end if i else step.begin
                 self.begin(i, min(step.begin, begin if w.made else max(r, begin)))
                 return i
         before = self.ends[-1] if self.ends else 0
+        if w.made and ts > before:
+            part = self.usual // USUAL_PART
+            self.usual = self.usual + (part if ts - before > self.usual else -part) if self.usual else ts - before
         self.add(before if w.made and before else max(r, before), ts)
         return len(self.v) - 1
 

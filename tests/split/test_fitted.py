@@ -43,6 +43,7 @@ FIXED = {
     "cpu 1, wire only": ("cpu", 1, 20, dict(steps=False), None),
     "cpu 4, steps, cached unknown, many cancelled": ("cpu", 4, 50, dict(cached_known=False, cancels=0.2), None),
     "gpu 16, steps": ("gpu", 16, 100, {}, None),
+    "gpu 4, wire only, tokens come late": ("gpu", 4, 20, dict(steps=False, jitter_ms=2.0), None),
     "gpu 16, wire only": ("gpu", 16, 100, dict(steps=False, jitter_ms=0.5), None),
     "gpu 4, half not streamed, lag 120 ms": ("gpu", 4, 50, dict(whole=0.5, lag_ms=120.0), None),
     "gpu 4, wire only, half not streamed, idle found": ("gpu", 4, 100, dict(whole=0.5, steps=False, idle="auto"), None),

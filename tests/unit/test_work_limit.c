@@ -23,12 +23,14 @@ struct asked {
 	double end_ms[CHUNKS];  /* of the steps that its prompt was in */
 	int    part[CHUNKS], n; /* and how many of its tokens */
 	int    leaves;          /* after so many steps in which it was */
+	double late_ms;         /* its next token */
 };
 
 /* What the engine is like. */
 struct engine {
 	int      tokens, queries; /* in a step at most */
 	double   plain_ms, token_ms;
+	double   late_ms;         /* that a token is on the wire at most */
 	uint32_t rest;            /* of the random numbers */
 };
 
@@ -74,10 +76,25 @@ static int prefill(struct asked *q, int *room, double t_ms)
 	return !q->todo;
 }
 
-static void token(struct asked *q, double t_ms, double late_ms)
+static int by_late(const void *a, const void *b)
 {
-	assert_int_equal(work_tokens(&steps, &q->w, at(t_ms + late_ms), 1, at(q->r_ms), q->prompt), 0);
-	q->first_ms = q->made++ ? q->first_ms : t_ms;
+	const struct asked *p = *(struct asked *const *)a, *q = *(struct asked *const *)b;
+
+	return p->late_ms < q->late_ms ? -1 : p->late_ms > q->late_ms;
+}
+
+/* The tokens of a step, as they come. */
+static void tokens(struct asked **of, int n, double t_ms)
+{
+	struct asked *q;
+	int i;
+
+	qsort(of, (size_t)n, sizeof(*of), by_late);
+	for (i = 0; i < n; i++) {
+		q = of[i];
+		assert_int_equal(work_tokens(&steps, &q->w, at(t_ms + q->late_ms), 1, at(q->r_ms), q->prompt), 0);
+		q->first_ms = q->made++ ? q->first_ms : t_ms;
+	}
 }
 
 static int is_over(const struct asked *q)
@@ -88,7 +105,8 @@ static int is_over(const struct asked *q)
 /* One step: those that are decoded, then prompts, as many as there is room for. When it ends. */
 static double compute(struct engine *e, double t_ms)
 {
-	int room = e->tokens, places = e->queries, computed, i;
+	int room = e->tokens, places = e->queries, computed, i, n = 0;
+	struct asked *of[LINE];
 	double end_ms;
 
 	for (i = 0; i < LINE; i++)
@@ -99,15 +117,18 @@ static double compute(struct engine *e, double t_ms)
 		if (!line[i].made && !is_over(&line[i]) && places-- > 0)
 			computed -= line[i].todo < computed ? line[i].todo : computed;
 	end_ms = t_ms + e->plain_ms + e->token_ms * (room - computed);
-	for (i = 0, places = e->queries; i < LINE; i++)
+	for (i = 0, places = e->queries; i < LINE; i++) {
+		line[i].late_ms = e->late_ms * draw(e, 0, 100) / 100;
 		if (line[i].made && !is_over(&line[i])) {
-			token(&line[i], end_ms, 0.01 * (i % 7));
+			of[n++] = &line[i];
 			places--;
 		} else if (!is_over(&line[i]) && line[i].r_ms < t_ms && places > 0 && room > 0) {
 			places--;
 			if (prefill(&line[i], &room, end_ms))
-				token(&line[i], end_ms, 0.01 * (i % 7));
+				of[n++] = &line[i];
 		}
+	}
+	tokens(of, n, end_ms);
 	return end_ms;
 }
 
@@ -200,10 +221,20 @@ static void test_none(void **state)
 	judge(0.01);
 }
 
+/* Tokens come late, by more than two ms, but by little of a step. */
+static void test_late(void **state)
+{
+	struct engine e = { .tokens = 100, .queries = 50, .plain_ms = 40, .token_ms = 0.01, .late_ms = 6, .rest = 3 };
+
+	run(&e, 240);
+	judge(0.1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_budget), cmocka_unit_test(test_crowd), cmocka_unit_test(test_none),
+		cmocka_unit_test(test_late),
 	};
 
 	return cmocka_run_group_tests_name("work_limit", tests, NULL, NULL);

@@ -95,6 +95,7 @@ struct attrib_ops {
 /* One slot in one tick: ns of active time of all queries, and ns in which there was one at least. */
 struct active {
 	double time, any;
+	int    dark; /* nobody knows in which steps one of them was */
 };
 
 struct attrib_slot {

@@ -4,6 +4,7 @@
 #include "userspace/attrib_internal.h"
 
 #define NO_WEIGHT  1e-9  /* below it a sum of weights is what rounding left of none */
+#define ALONE      1e-9  /* active time of two queries at once, of that of any: what rounding left of none */
 #define T_GROUPS   2.365 /* Student's t, 97.5 %, 7 degrees of freedom */
 #define COVERED    0.99  /* a tick of which a meter has measured less has a hole */
 #define GAIN_MODEL 1.0   /* a model may be wrong by all it says: utilisation tells not what the cycles do, 2-4x (AVX) */
@@ -95,10 +96,12 @@ void attrib_charge(const struct attrib *a, const struct query *q, const struct t
 {
 	double len = (double)(t->t1 - t->t0), any = act->any / len, j, s, mine, refresh;
 	struct parts mix = parts_of(q, t, weight, act);
+	int alone = act->time <= act->any * (1 + ALONE);
 	double active = q->share->active, beside = act->time > 0 ? active / act->time * any : 0;
 	int there = active > 0 || q->share->prefill + q->share->decode > 0, ch, i;
 	struct acc *c;
 
+	p->flags |= active > 0 && act->dark && !alone ? QF_STEPS_UNKNOWN : 0;
 	p->weighed_ns += weight > NO_WEIGHT ? active : 0;
 	p->concurrency_ns += act->any > 0 ? active * act->time / act->any : 0;
 	for (ch = 0; ch < a->tl->nch; ch++) {
@@ -222,7 +225,7 @@ void attrib_result(const struct attrib *a, const struct query *q, const struct p
 	if (!phased)
 		r->prefill_j = r->energy_j; /* also what a hop had after its own F */
 	r->decode_j = phased ? r->energy_j - r->prefill_j : NAN;
-	r->bound_j = r->flags & (QF_METER_GAP | QF_LOST_EVENTS | QF_EARLY_SPLIT) ? NAN :
+	r->bound_j = r->flags & (QF_METER_GAP | QF_LOST_EVENTS | QF_EARLY_SPLIT | QF_STEPS_UNKNOWN) ? NAN :
 		hypot(hypot(r->edge_j, r->gain_j), r->noise_j) + r->split_j;
 	r->concurrency_mean = active > 0 ? p->concurrency_ns / active : NAN;
 	r->method = method_of(a, p, r);

@@ -13,7 +13,7 @@
 /* Active time of the slot's queries in the tick; held[] is in the order of R, so one sweep finds the union. */
 static struct active active_time(const struct attrib_slot *s, const struct tick *t)
 {
-	struct active ret = { 0 };
+	struct active ret = { .dark = work_is_dark(&s->steps, t->t0, t->t1) };
 	uint64_t covered = t->t0, from, to;
 	const struct query *q;
 	size_t i;

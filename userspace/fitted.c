@@ -97,6 +97,14 @@ static void find_step(struct fitted *f, uint64_t len_ns)
 	f->lag_step_ns = f->lag_step_ns > LAG_STEP_NS ? f->lag_step_ns : LAG_STEP_NS;
 }
 
+/* What the meter shows between two times is also of work that is not in the steps. */
+static int is_dark(const struct fitted *f, const struct work_steps *w, uint64_t from_ns, uint64_t to_ns)
+{
+	uint64_t lag = lag_of(f, f->fit.best), mean = is_mean(f, f->fit.best) ? FITTED_MEAN_NS : 0;
+
+	return work_is_dark(w, before(from_ns, lag + mean), before(to_ns, lag));
+}
+
 /* Learns from what was gathered, and begins anew. */
 static void learn(struct fitted *f, const struct work_steps *w, double idle_w)
 {
@@ -108,7 +116,7 @@ static void learn(struct fitted *f, const struct work_steps *w, double idle_w)
 		work_shown(f, w, i, from, to, x[i]);
 		any += x[i][WORK_STEP];
 	}
-	if (any > 0)
+	if (any > 0 && !is_dark(f, w, from, to))
 		fit_window(&f->fit, x, isnan(idle_w) ? f->learn.j : f->learn.j - idle_w * f->learn.s, from, to);
 	f->window_ns = (double)(to - from);
 	f->alike = is_mean(f, f->fit.best) ? (double)FITTED_MEAN_NS / f->window_ns : 1;
@@ -236,7 +244,7 @@ struct fitted_tick fitted_settle(struct fitted *f, const struct timeline *tl, co
 		gross_add(&t.g, f->left.j, f->left.s, part);
 		gross_add(&f->left, f->left.j, f->left.s, -part);
 	}
-	if (f->holds)
+	if (f->holds && !is_dark(f, w, tick->t0, tick->t1))
 		tick_of(&t, f, tl, w, k);
 	return t;
 }
@@ -248,7 +256,7 @@ struct fitted_tick fitted_guess(const struct fitted *f, const struct timeline *t
 	struct fitted_tick t = { 0 };
 	double mine = tick->share[ch * tl->nslot + slot - 1];
 
-	if (!f->holds)
+	if (!f->holds || is_dark(f, w, tick->t0, tick->t1))
 		return t;
 	tick_of(&t, f, tl, w, k);
 	t.g = (struct gross){ tick->energy_uj[ch] * 1e-6 * mine, tick->covered_ns[ch] * 1e-9 * mine };

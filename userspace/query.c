@@ -15,7 +15,7 @@ static const char *const end_names[] = {
 
 static const char *const flag_names[] = {
 	"estimated", "estimated_tokens", "queue_in_prefill", "truncated", "lost_events",
-	"idle_unknown", "meter_gap", "gpu_unsplit", "early_split", NULL,
+	"idle_unknown", "meter_gap", "gpu_unsplit", "early_split", "steps_unknown", NULL,
 };
 
 const char *query_end_name(enum query_end e)

@@ -43,6 +43,7 @@ enum query_flag {
 	QF_METER_GAP        = 1 << 6, /* "meter_gap": the meter was silent for part of the time */
 	QF_GPU_UNSPLIT      = 1 << 7, /* "gpu_unsplit": who used the GPU is unknown; all of it is the server's */
 	QF_EARLY_SPLIT      = 1 << 8, /* "early_split": energy was split before all counts were known */
+	QF_STEPS_UNKNOWN    = 1 << 9, /* "steps_unknown": others were beside it, nobody knows who was in which step */
 };
 
 struct histo;

@@ -293,11 +293,38 @@ int work_tokens(struct work_steps *s, struct work *w, uint64_t ts_ns, uint32_t n
 	return work_runs_add(s, w, &w->answer, &add);
 }
 
+/* One that overlaps the latest ones is one with them. */
+static void add_dark(struct work_dark *d, uint64_t from_ns, uint64_t to_ns)
+{
+	uint64_t i;
+
+	for (; d->n && d->to_ns[(d->n - 1) % WORK_DARK] >= from_ns; d->n--) {
+		i = (d->n - 1) % WORK_DARK;
+		from_ns = d->from_ns[i] < from_ns ? d->from_ns[i] : from_ns;
+		to_ns = d->to_ns[i] > to_ns ? d->to_ns[i] : to_ns;
+	}
+	d->from_ns[d->n % WORK_DARK] = from_ns;
+	d->to_ns[d->n++ % WORK_DARK] = to_ns;
+}
+
+int work_is_dark(const struct work_steps *s, uint64_t from_ns, uint64_t to_ns)
+{
+	const struct work_dark *d = &s->dark;
+	uint64_t i;
+
+	for (i = d->n; i-- > 0 && d->n - i <= WORK_DARK && d->to_ns[i % WORK_DARK] > from_ns; )
+		if (d->from_ns[i % WORK_DARK] < to_ns)
+			return 1;
+	return 0;
+}
+
 int work_whole(struct work_steps *s, struct work *w, double prompt, uint64_t completion, uint64_t r_ns, uint64_t e_ns)
 {
 	uint64_t i = work_step_after(s, e_ns), low = i;
 	struct work_run add = { .shares = 1, .decode = 1, .context = (float)(CONTEXT * (prompt + 1)) };
 
+	if (!s->seen && !w->last_ns && completion)
+		add_dark(&s->dark, r_ns, e_ns);
 	if (!s->seen || w->last_ns || !completion)
 		return 0;
 	while (low > s->first && i - low < completion && work_step_at(s, low - 1)->begin_ns >= r_ns)

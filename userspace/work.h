@@ -28,6 +28,7 @@
 
 #define WORK_STEPS     16384 /* kept at most: a power of two; older ones are forgotten */
 #define WORK_VOTES     64
+#define WORK_DARK      256
 #define WORK_JITTER_NS 2000000ull
 #define WORK_LOST_NS   2000000000ull /* tokens without a step for so long: steps are not seen any more */
 
@@ -84,6 +85,12 @@ struct work_limit {
 	int      shared;            /* the first of these steps had another prompt too */
 };
 
+/* Times in which a query had a whole answer, of which nobody knows in which steps it was: the latest of them. */
+struct work_dark {
+	uint64_t from_ns[WORK_DARK], to_ns[WORK_DARK];
+	uint64_t n;
+};
+
 /* Of one target. */
 struct work_steps {
 	struct work_step *ring;
@@ -92,6 +99,7 @@ struct work_steps {
 	uint64_t usual_ns;     /* an inferred step took, of late */
 	struct work_pace pace;
 	struct work_limit limit;
+	struct work_dark dark;
 };
 
 /* A query in n consecutive steps: the same in each, but for the context, which grows by what is decoded. */
@@ -149,8 +157,11 @@ struct work_prompt {
  */
 int  work_prompt(struct work_steps *s, struct work *w, const struct work_prompt *p, int settle);
 
-/* An answer that was not streamed is over; work_prompt() follows. Nothing where steps are not seen. 0 or -ENOMEM. */
+/* An answer that was not streamed is over; work_prompt() follows. Where steps are not seen it is dark. 0 or -ENOMEM. */
 int  work_whole(struct work_steps *s, struct work *w, double prompt, uint64_t completion, uint64_t r_ns, uint64_t e_ns);
+
+/* Between two times there was work of which is not known in which steps it was: what they did is not all. */
+int  work_is_dark(const struct work_steps *s, uint64_t from_ns, uint64_t to_ns);
 
 /* All prompts that came before t_ns are settled: learns what steps take that ended by then. */
 void work_learn(struct work_steps *s, uint64_t t_ns);

@@ -129,13 +129,18 @@ static void learn_step(struct work_pace *p, const struct work_step *t)
 	p->nplain++;
 }
 
+static int is_dark(const struct work_steps *s, uint64_t from, uint64_t last)
+{
+	return work_is_dark(s, work_step_at(s, from)->begin_ns, work_step_at(s, last)->end_ns);
+}
+
 void work_learn(struct work_steps *s, uint64_t t_ns)
 {
 	struct work_pace *p = &s->pace;
 	uint64_t i = p->next > s->first ? p->next : s->first, n = p->nplain;
 
 	for (; i < s->next && work_step_at(s, i)->end_ns <= t_ns; i++)
-		if (!work_step_at(s, i)->pid)
+		if (!work_step_at(s, i)->pid && !is_dark(s, i, i))
 			learn_step(p, work_step_at(s, i));
 	p->next = i;
 	if (p->nplain > n)
@@ -238,7 +243,7 @@ static int prompt_inferred(struct work_steps *s, struct work *w, uint64_t last, 
 
 	line = s->pace.line > from ? s->pace.line : from;
 	line = line < last ? line : last;
-	if (settle && p->tokens >= 1 && !p->guess)
+	if (settle && p->tokens >= 1 && !p->guess && !is_dark(s, line, last))
 		work_limit_learn(s, line, last, p->tokens);
 	begin = work_limit_begin(s, p->r_ns, line, last, p->tokens);
 	if (begin <= last)

@@ -22,7 +22,7 @@ SUMMARY = """type schema version hardware kernel start_time duration_s queries e
 completion_tokens tokens_per_s concurrency_mean measured_j queries_j server_other_j others_j idle_j energy_by_domain
 bound_j mean_w idle_source method sources lost_events evicted unread_connections tracer_cpu_s""".split()
 FLAGS = {"estimated", "estimated_tokens", "queue_in_prefill", "truncated", "lost_events", "idle_unknown", "meter_gap",
-         "gpu_unsplit", "early_split"}
+         "gpu_unsplit", "early_split", "steps_unknown"}
 ENDS = {"complete", "cancel", "error", "lost", "attached_midway", "running"}
 
 

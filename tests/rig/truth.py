@@ -59,6 +59,7 @@ ROWS = {
     "gpu 20 ms, steps, idle +5 %": ("gpu", 20, dict(idle_error=0.05)),
     "gpu 20 ms, steps, idle to be found": ("gpu", 20, dict(idle="auto")),
     "gpu 20 ms, steps, preemption": ("gpu", 20, dict(preempt=0.01)),
+    "gpu 20 ms, wire only, half not streamed": ("gpu", 20, dict(steps=False, whole=0.5)),
     "gpu 20 ms, steps, half not streamed": ("gpu", 20, dict(whole=0.5)),
 }
 QUICK = [("gpu 20 ms, steps", 4), ("gpu 20 ms, steps", 16), ("cpu 10 ms, steps", 16), ("gpu gauge of 1 s, steps", 4)]

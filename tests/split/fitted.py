@@ -227,6 +227,7 @@ class Steps:
 
     def __init__(self, mistake):
         self.v, self.ends, self.seen, self.mistake = [], [], False, mistake
+        self.dark = []                 # times of whole answers, nobody knows in which steps
         self.limit, self.usual = Limit(self), 0     # usual: ns that inferred steps took of late
         self.pace, self.learnt, self.done = Pace(mistake), 0, 0     # done: the step of the last F of a settled prompt
         self.least = []                # the earliest begin of a step and of all behind it
@@ -248,6 +249,9 @@ class Steps:
         while i >= 0 and self.least[i] > t:
             self.least[i] = t
             i -= 1
+
+    def is_dark(self, a, b):
+        return any(r < b and e > a for r, e in self.dark)
 
     def see(self, begin, end, tokens, pid):
         last, self.seen = self.v[-1] if self.v else None, True
@@ -302,6 +306,8 @@ class Steps:
         i = low = self.after(e)
         while low > 0 and i - low < completion and self.v[low - 1].begin >= r:
             low -= 1
+        if not self.seen and not w.made and completion > 0:
+            self.dark.append((r, e))
         if not self.seen or w.made or completion <= 0 or low == i:
             return
         w.first, w.thought, w.made, w.next = low, w.size(), completion, i
@@ -370,7 +376,8 @@ class Steps:
 
     def prompt_inferred(self, w, last):
         first = min(last, max(self.begin_of(w, last), self.done))
-        if w.todo() >= 1 and w.usage_prompt >= 0 and self.mistake != "limit":
+        if w.todo() >= 1 and w.usage_prompt >= 0 and self.mistake != "limit" and \
+                not self.is_dark(self.v[first].begin, self.v[last].end):
             self.limit.learn(first, last, w.todo())
         begin = self.limit.begin(w.q.R, first, last, w.todo())
         if begin is None:
@@ -415,8 +422,9 @@ class Steps:
     def learn(self, t):
         """All prompts that came before t are settled."""
         while self.learnt < len(self.v) and self.ends[self.learnt] <= t:
-            if self.v[self.learnt].pid is None:
-                self.pace.learn(self.v[self.learnt])
+            step = self.v[self.learnt]
+            if step.pid is None and not self.is_dark(step.begin, step.end):
+                self.pace.learn(step)
             self.learnt += 1
         self.pace.solve()
 
@@ -605,8 +613,12 @@ class Split:
             return
         self.learn = (b, b, 0.0)
         x = [self.shown(lag, begin, b) for lag in range(LAGS)]
-        if any(v[0] > 0 for v in x):
+        if any(v[0] > 0 for v in x) and not self.is_dark(begin, b):
             self.fit.window(x, dynamic, float(b - begin))
+
+    def is_dark(self, a, b):
+        lag, mean = self.lag_ns(self.fit.best), MEAN if self.is_mean(self.fit.best) else 0
+        return self.run.steps[self.slot].is_dark(max(0, a - lag - mean), max(0, b - lag))
 
     def open(self, at, end):
         """The window that begins at `at`; without a reading nothing is handed out up to `end`."""
@@ -640,7 +652,7 @@ class Split:
             j, s = j + self.left[0] * part, s + self.left[1] * part
             self.left = (self.left[0] * (1 - part), self.left[1] * (1 - part))
             at = to
-        if not self.holds:
+        if not self.holds or self.is_dark(t0, t1):
             return None
         lag, cost = self.lag(), self.fit.cost
         whole, parts = self.predicted(t0, t1), {}

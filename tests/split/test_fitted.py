@@ -46,7 +46,7 @@ FIXED = {
     "gpu 4, wire only, tokens come late": ("gpu", 4, 20, dict(steps=False, jitter_ms=2.0), None),
     "gpu 16, wire only": ("gpu", 16, 100, dict(steps=False, jitter_ms=0.5), None),
     "gpu 4, half not streamed, lag 120 ms": ("gpu", 4, 50, dict(whole=0.5, lag_ms=120.0), None),
-    "gpu 4, wire only, half not streamed, idle found": ("gpu", 4, 100, dict(whole=0.5, steps=False, idle="auto"), None),
+    "gpu 4, wire only, some not streamed, idle found": ("gpu", 4, 100, dict(whole=0.1, steps=False, idle="auto"), None),
     "gpu 4, a gauge of the last second": ("gpu", 4, 100, dict(meter="gauge"), None),
     "cpu 4, a meter with gaps": ("cpu", 4, 50, {}, "gaps"),
     "cpu 1, a meter that is silent for ten seconds": ("cpu", 1, 50, {}, "silent"),

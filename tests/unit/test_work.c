@@ -223,6 +223,29 @@ static void whole(void **state)
 	near(p[WORK_STEP] + d[WORK_STEP], 8);
 }
 
+/* Without a probe nobody knows in which steps such an answer was: only when. Times that overlap are one. */
+static void dark(void **state)
+{
+	int i;
+
+	assert_int_equal(work_whole(&steps, &a, 64, 8, AT(100), AT(200)), 0);
+	assert_int_equal(work_whole(&steps, &b, 64, 8, AT(300), AT(400)), 0);
+	assert_int_equal(work_whole(&steps, &c, 64, 8, AT(350), AT(500)), 0);
+	assert_true(work_is_dark(&steps, AT(150), AT(160)));
+	assert_false(work_is_dark(&steps, AT(200), AT(300)));
+	assert_true(work_is_dark(&steps, AT(290), AT(301)));
+	assert_true(work_is_dark(&steps, AT(450), AT(600)));
+	assert_false(work_is_dark(&steps, AT(500), AT(600)));
+	assert_int_equal(steps.dark.n, 2);
+	assert_int_equal(work_whole(&steps, &c, 64, 8, AT(150), AT(510)), 0);
+	assert_true(work_is_dark(&steps, AT(250), AT(260)));
+	assert_int_equal(steps.dark.n, 1);
+	for (i = 1; i < 3 * WORK_DARK; i++)
+		assert_int_equal(work_whole(&steps, &c, 64, 8, AT(1000 * i), AT(1000 * i + 1)), 0);
+	assert_true(work_is_dark(&steps, AT(1000 * (i - WORK_DARK)), AT(1000 * (i - WORK_DARK) + 1)));
+	assert_false(work_is_dark(&steps, AT(1000 * (i - WORK_DARK - 1)), AT(1000 * (i - WORK_DARK - 1) + 1)));
+}
+
 /* A hop is taken out, and its query takes it over. Nothing is left of what is taken out. */
 static void hop(void **state)
 {
@@ -302,6 +325,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(chunked, up, down), cmocka_unit_test_setup_teardown(gone, up, down),
 		cmocka_unit_test_setup_teardown(inferred, up, down),
 		cmocka_unit_test_setup_teardown(paced, up, down), cmocka_unit_test_setup_teardown(whole, up, down),
+		cmocka_unit_test_setup_teardown(dark, up, down),
 		cmocka_unit_test_setup_teardown(hop, up, down), cmocka_unit_test_setup_teardown(many, up, down),
 		cmocka_unit_test_setup_teardown(lost, up, down), cmocka_unit_test_setup_teardown(parted, up, down),
 	};

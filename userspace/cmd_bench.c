@@ -189,8 +189,8 @@ int cmd_bench(int argc, char **argv)
 {
 	static const char usage[] = "ipw-trace bench -d FORM:PATH --url URL -o FILE [options]";
 	struct args a = { table, sizeof(table) / sizeof(*table), 1, usage };
-	struct bench_opts o = { .describe = gpus_this_machine, .find_model = served_model, .repetitions = 1, .retries = 5,
-				.seed = 1, .max_tokens = 2048, .timeout_s = 600 };
+	struct bench_opts o = { .describe = gpus_this_machine, .find_model = served_model, .repetitions = 1,
+				.retries = 5, .seed = 1, .max_tokens = 2048, .timeout_s = 600 };
 	int ret = args_parse(&a, argc, argv, take, &o);
 
 	if (ret)

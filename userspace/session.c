@@ -18,9 +18,9 @@
 #include "userspace/follow.h"
 #include "userspace/gpus.h"
 #include "userspace/live.h"
+#include "userspace/notice.h"
 #include "userspace/pipeline.h"
 #include "userspace/resolve.h"
-#include "userspace/sockets.h"
 #include "userspace/steps.h"
 #include "userspace/util/clock.h"
 #include "userspace/util/fmt.h"
@@ -158,35 +158,6 @@ static void drain(struct session *s)
 	check_lost(s);
 }
 
-static void say_silent(struct session *s)
-{
-	struct sockets sockets = { 0 };
-	char listens[512];
-	int n_unix, n;
-	uint32_t i;
-
-	status_clear(s);
-	for (i = 1; i <= s->run.nslot; i++) {
-		n = sockets_listens(&sockets, s->run.target[i].pid, listens, sizeof(listens), &n_unix);
-		say("no query seen in %.0f s; %u (%s) %s%s%s", (double)(clock_mono_ns() - s->run.start_ns) * 1e-9,
-		    s->run.target[i].pid, s->run.target[i].comm,
-		    n > 0 ? "listens on " : n == 0 ? "listens on nothing" : "cannot be read", n > 0 ? listens : "",
-		    s->pipeline.requests ? " (other HTTP requests were seen)" : "");
-	}
-	sockets_release(&sockets);
-	s->said_silent = 1;
-}
-
-static void say_slept(struct session *s)
-{
-	uint64_t ns = sampler_asleep_ns(s->sampler);
-
-	if (ns > s->asleep_ns)
-		say("the machine was suspended for %.1f s: what its meters counted meanwhile is in no row",
-		    (double)(ns - s->asleep_ns) * 1e-9);
-	s->asleep_ns = ns;
-}
-
 /* One look at everything. */
 static int tick(struct session *s)
 {
@@ -198,7 +169,7 @@ static int tick(struct session *s)
 	status_clear(s);
 	edges_look(&s->edges, &a);
 	err = sampler_tick(s->sampler, on_sample, s);
-	say_slept(s);
+	notice_slept(s->sampler, &s->asleep_ns);
 	drain(s);
 	edges_flush(&s->edges);
 	gpus_ask(&s->gpus, &s->follow, &s->pipeline, a.t_ns);
@@ -206,8 +177,11 @@ static int tick(struct session *s)
 	steps_check(&s->steps, a.t_ns);
 	status_show(s, a.t_ns);
 	s->end.end_ns = a.t_ns;
-	if (!s->said_silent && !s->pipeline.next_id && a.t_ns - s->run.start_ns > SILENT_NS)
-		say_silent(s);
+	if (!s->said_silent && !s->pipeline.next_id && a.t_ns - s->run.start_ns > SILENT_NS) {
+		status_clear(s);
+		notice_silent(&s->run, s->pipeline.requests > 0);
+		s->said_silent = 1;
+	}
 	/* Sockets of a process close just after it is gone: one more look sees that. */
 	if (follow_over(&s->follow))
 		s->stop = s->empty++ > 0;

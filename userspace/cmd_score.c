@@ -16,6 +16,8 @@
 
 static const char *const metric_names[METRICS] = { "acc", "power_w_mean", "energy_j_mean", "ipw", "ipj", "ppw", "ppj" };
 
+#define NAME_MOST 50
+
 /* What the numbers are of, and may be set beside: the paper's are gross, of the accelerator, a query at a time. */
 static int as_paper(const struct ipw *w, const struct config *c, const struct score *s)
 {
@@ -129,7 +131,7 @@ static void print_costs(const struct config *c, const struct costs *k)
 	       amount(a[1], 24, 100 * k->mfu), amount(a[2], 24, 100 * k->mbu));
 }
 
-/* Columns that the longest name takes. */
+/* Columns that names take. A longer one has a line of its own. */
 static int names_width(const struct ipw *w)
 {
 	char title[256];
@@ -137,7 +139,7 @@ static int names_width(const struct ipw *w)
 
 	for (i = 0; i < w->n; i++) {
 		n = (int)strlen(ipw_title(w, w->config[i], title, sizeof(title)));
-		width = n > width ? n : width;
+		width = n > width && n <= NAME_MOST ? n : width;
 	}
 	return width;
 }
@@ -146,8 +148,13 @@ static void print_text(const struct ipw *w, const struct config *c, const char *
 		       const struct costs *k)
 {
 	char a[5][16], m[4][64], title[256];
+	int width = names_width(w);
 
-	printf("%-*s ", names_width(w), ipw_title(w, c, title, sizeof(title)));
+	ipw_title(w, c, title, sizeof(title));
+	if ((int)strlen(title) > width)
+		printf("%s\n%*s ", title, width, "");
+	else
+		printf("%-*s ", width, title);
 	if (w->o.by)
 		printf("%-12.12s ", !group ? "" : *group ? group : "not given");
 	printf("%7u %4s %5s %5s %5s %5s  %-27s %s", s->n, fmt3(a[0], 16, s->concurrency),

@@ -203,7 +203,7 @@ void bench_finish(struct bench *b)
 	       b->out.ndone, b->run.model, b->run.hardware);
 	say_accuracy(s);
 	say_failed(s);
-	printf("  tokens    %llu in, %llu out, %s a second out; %zu queries to warm up, not counted\n",
+	printf("  tokens    %llu in, %llu out, %s a second out; %zu to warm up, not counted\n",
 	       (unsigned long long)s->prompt, (unsigned long long)s->completion,
 	       fmt3(rate, sizeof(rate), duration_s(b) > 0 ? (double)s->completion / duration_s(b) : NAN), s->warmups);
 	if (s->retries)

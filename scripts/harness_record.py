@@ -34,7 +34,8 @@ BUFFER_S = 30
 # Of ours, what a record has no place for.
 OURS = ("energy_j", "gross_j", "bound_j", "power_w", "scope", "source", "method", "flags", "concurrency_mean", "ppl",
         "cached_tokens", "ttft_visible_s", "end", "status", "why", "finish_reason", "tries", "retry_j", "retry_s",
-        "start_ns", "run", "segment", "request_id", "client", "energy_by_domain", "ttft_traced_s", "duration_traced_s")
+        "start_ns", "run", "segment", "request_id", "client", "energy_by_domain", "ttft_traced_s", "duration_traced_s",
+        "busy_s", "read_bytes", "prompt_tokens", "completion_tokens", "flops", "cost_usd")
 META = ("query_id", "dataset", "category", "difficulty", "repetition")
 
 
@@ -233,11 +234,12 @@ def records(rows, answers):
             "dataset_metadata": {k: str(r[k]) if k == "query_id" else r.get(k) for k in META},
             "model_answers": {}, "model_metrics": {}})
         model, m = r["model"], metrics(r)
-        record["model_answers"][model] = answers.get((r.get("run"), str(r["query_id"]), r.get("repetition")))
-        if len(hardwares[model]) > 1:
-            record["model_metrics"].setdefault(model, {})[r["hardware"]] = m
-        elif model in record["model_metrics"]:
+        answer = answers.get((r.get("run"), str(r["query_id"]), r.get("repetition")))
+        if answer is not None or model not in record["model_answers"]:
+            record["model_answers"][model] = answer
+        several = len(hardwares[model]) > 1
+        there = record["model_metrics"].setdefault(model, {}) if several else record["model_metrics"]
+        if (r["hardware"] if several else model) in there:
             raise BadRecord("there are two results of '%s' for query '%s'" % (model, r["query_id"]))
-        else:
-            record["model_metrics"][model] = m
+        there[r["hardware"] if several else model] = m
     return list(out.values()), sorted(m for m, h in hardwares.items() if len(h) > 1)

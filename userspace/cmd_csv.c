@@ -35,7 +35,7 @@ static int spool(FILE *in, FILE **ret)
 		return -errno;
 	while ((n = fread(buf, 1, sizeof(buf), in)) && fwrite(buf, 1, n, f) == n)
 		;
-	if (ferror(in) || fflush(f)) {
+	if (ferror(in) || ferror(f) || fflush(f)) {
 		fclose(f);
 		return -EIO;
 	}

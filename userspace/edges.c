@@ -105,6 +105,7 @@ static void give_until(struct edges *e, uint64_t t_ns)
 void edges_flush(struct edges *e)
 {
 	give_until(e, UINT64_MAX);
+	e->nsample = e->given = 0; /* more may come without a look: at the end of a run */
 }
 
 /* --- edges -------------------------------------------------------------------------------------------------------- */

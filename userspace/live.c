@@ -258,6 +258,8 @@ static int load_best(struct live *l, enum net_tier tier, uint32_t ring_bytes, ch
 		if (err && err != -EPERM && l->edge_slots && !l->edges_why[0]) {
 			snprintf(l->edges_why, sizeof(l->edges_why), "%.150s", why);
 			err = load(l, tier, ring_bytes, tries[k], why, size);
+			if (err)
+				l->edges_why[0] = 0; /* it was not them */
 		}
 		if (!err || err == -EPERM)
 			break;

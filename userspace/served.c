@@ -265,7 +265,9 @@ static int pids_of(const char *text, unsigned port, uint32_t *ret, int max)
 
 	snprintf(number, sizeof(number), "%u", port);
 	if (!text)
-		return find_processes(FIND_PORT, number, ret, max);
+		n = find_processes(FIND_PORT, number, ret, max);
+	if (!text)
+		return n > max ? max : n;
 	for (; n < max && *text; text = *end ? end + 1 : end) {
 		ret[n++] = (uint32_t)strtoul(text, &end, 10);
 		if (end == text)

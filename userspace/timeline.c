@@ -156,6 +156,8 @@ void timeline_sample(struct timeline *tl, const struct sample *m)
 	if (ch >= tl->nch || !tl->last.t_ns)
 		return;
 	from = tl->ch[ch].t_ns;
+	if (from && m->t_ns <= from && !gap)
+		return; /* an edge has read it since: the next one says the rest */
 	if (m->t_ns == t->t0) {
 		t->read[ch] |= TICK_READ_BEGIN;
 		timeline_tick(tl, tl->closed - 1)->read[ch] |= TICK_READ_END; /* before the first it is nobody's */

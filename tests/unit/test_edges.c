@@ -268,6 +268,21 @@ static void test_broken(void **state)
 	assert_string_equal(seen, "ls");
 }
 
+/* At the end of a run samples come without looks, more than there are places: all are handed on. */
+static void test_flushed(void **state)
+{
+	struct sample m = { 0 };
+	int i, n = nseen;
+
+	for (i = 0; i < 2 * CHANNEL_MAX; i++) {
+		m.t_ns = edges.pipeline->timeline.last.t_ns + (uint64_t)i + 1;
+		m.energy_uj = i;
+		edges_sample(&edges, &m);
+		edges_flush(&edges);
+	}
+	assert_int_equal(nseen - n, 2 * CHANNEL_MAX);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -278,6 +293,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_no_phase, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_never_back, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_broken, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_flushed, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -283,9 +283,11 @@ static void set_timer(struct bench *b)
 	uint64_t now = clock_mono_ns(), to = now + TICK_NS;
 	struct itimerspec t = { 0 };
 
-	if (b->o->rate > 0 && b->start_ns && b->left && b->next_ns < to)
+	int room = !b->stop && room_of(b) > 0; /* without, only an answer or a signal changes anything */
+
+	if (room && b->o->rate > 0 && b->start_ns && b->left && b->next_ns < to)
 		to = b->next_ns > now ? b->next_ns : now + 1;
-	if (b->later && room_of(b) > 0 && b->later->due_ns < to)
+	if (room && b->later && b->later->due_ns < to)
 		to = b->later->due_ns > now ? b->later->due_ns : now + 1;
 	t.it_value.tv_sec = (time_t)(to / NS_PER_S);
 	t.it_value.tv_nsec = (long)(to % NS_PER_S);

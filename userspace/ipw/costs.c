@@ -8,16 +8,17 @@ struct sums {
 	uint32_t n;
 };
 
-static void add(struct sums *s, double v, enum verdict verdict)
+/* acc: 0 or 1, of repeats their mean; NAN: there is no verdict. */
+static void add(struct sums *s, double v, double acc)
 {
 	if (isnan(v))
 		return;
 	s->all += v;
 	s->n++;
-	if (verdict == VERDICT_NONE)
+	if (isnan(acc))
 		return;
 	s->of_verdicts += v;
-	s->right += verdict == VERDICT_RIGHT;
+	s->right += acc;
 }
 
 static struct cost cost_of(const struct sums *s)
@@ -49,14 +50,14 @@ void costs_of(const struct config *c, const uint32_t *group, uint32_t which, con
 
 	*ret = (struct costs){ .nmfu = 0 };
 	for (i = 0; i < c->n; i++) {
-		enum verdict verdict = c->verdict[i];
+		double acc = config_acc(c, i);
 
 		if (group && group[config_query(c, i)] != which)
 			continue;
 		flops = config_num(c, COL_FLOPS, i);
-		add(&f, flops, verdict);
-		add(&usd, config_num(c, COL_COST, i), verdict);
-		add(&g, config_num(c, COL_PAID, i) / JOULES_KWH * o->grid_g + o->embodied_g, verdict);
+		add(&f, flops, acc);
+		add(&usd, config_num(c, COL_COST, i), acc);
+		add(&g, config_num(c, COL_PAID, i) / JOULES_KWH * o->grid_g + o->embodied_g, acc);
 		ne += add_pair(energy, flops, config_num(c, COL_ENERGY, i));
 		ret->nmfu += add_pair(busy, flops, config_num(c, COL_BUSY, i));
 		v = config_num(c, COL_DURATION, i) - config_num(c, COL_TTFT, i);

@@ -2,6 +2,8 @@
 #include "userspace/ipw/model_file.h"
 
 #include <errno.h>
+#include <unistd.h>
+#include <fcntl.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,12 +18,16 @@
 
 int model_src_open(struct model_src *s, const char *path)
 {
+	int err = 0, fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe would be waited for */
 	struct stat st;
-	int err = 0;
 
-	*s = (struct model_src){ .f = fopen(path, "re") };
-	if (!s->f)
-		return -errno;
+	*s = (struct model_src){ .f = fd < 0 ? NULL : fdopen(fd, "r") };
+	if (!s->f) {
+		err = -errno;
+		if (fd >= 0)
+			close(fd);
+		return err;
+	}
 	if (fstat(fileno(s->f), &st))
 		err = -errno;
 	else if (!S_ISREG(st.st_mode))

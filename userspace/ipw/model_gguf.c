@@ -63,6 +63,7 @@ struct gguf {
 	struct model_sum  *sum;
 	struct {
 		double first, total, n; /* the first that is not 0; sum and number of an array's, n 0: a single value */
+		int    zeros;
 	} num[NUMS];
 	double   file_type, split_no, split_count, align;
 	uint64_t tensors, keys;
@@ -166,11 +167,13 @@ static int get_nums(struct gguf *g, uint32_t type, int at)
 		return -EBADMSG;
 	if (n > LAYERS)
 		return model_src_bad(&g->s, "an array of more layers than can be");
-	g->num[at].first = g->num[at].total = 0;
+	g->num[at].first = g->num[at].total = g->num[at].zeros = 0;
 	g->num[at].n = type == T_ARRAY ? (double)n : 0;
 	for (i = 0; i < n; i++) {
 		if (get_num(g, of, &v))
 			return -EBADMSG;
+		v = v >= 0 && isfinite(v) ? v : NAN;
+		g->num[at].zeros += v == 0;
 		g->num[at].total += v;
 		if (g->num[at].first == 0)
 			g->num[at].first = v;
@@ -318,6 +321,8 @@ static void describe(const struct gguf *g, struct model_file *m)
 	/* What keeps a latent vector or a state is not of this form. */
 	if (isnan(g->num[N_LATENT].first) && isnan(g->num[N_STATE].first)) {
 		m->attn = over_layers(g, N_HEADS) * (m->head_size + value);
+		if (g->num[N_HEADS].n == 0 && g->num[N_KV_HEADS].zeros)
+			m->attn = NAN; /* some layers do without, and of how many heads is not said */
 		m->kv = over_layers(g, same_kv ? N_HEADS : N_KV_HEADS) * (m->head_size + value);
 	}
 	if (type && file_types[(int)g->file_type])

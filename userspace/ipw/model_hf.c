@@ -62,7 +62,7 @@ static double num(const cJSON *o, const char *keys)
 		snprintf(key, sizeof(key), "%.*s", (int)n, keys);
 		v = cJSON_GetObjectItemCaseSensitive(o, key);
 		if (cJSON_IsNumber(v))
-			return v->valuedouble;
+			return v->valuedouble >= 0 && isfinite(v->valuedouble) ? v->valuedouble : NAN;
 	}
 	return NAN;
 }
@@ -94,9 +94,25 @@ static int quantization(const cJSON *config, struct model_file *m)
 		bits = 0;
 	if (*method)
 		str_clean(m->quant, sizeof(m->quant), method, strlen(method));
-	if (*method && bits > 0)
-		snprintf(m->quant + strlen(m->quant), sizeof(m->quant) - strlen(m->quant), ", %.0f bits", bits);
+	if (bits > 0)
+		snprintf(m->quant + strlen(m->quant), sizeof(m->quant) - strlen(m->quant), "%s%.0f bits",
+			 *method ? ", " : "", bits);
 	return (int)bits;
+}
+
+/* All layers are of attention over what came before, as far as the config says. */
+static int all_attend(const cJSON *config)
+{
+	const cJSON *layer;
+	const char *s;
+
+	cJSON_ArrayForEach(layer, cJSON_GetObjectItemCaseSensitive(config, "layer_types")) {
+		s = cJSON_GetStringValue(layer);
+		if (!s || !strstr(s, "attention") || !strcmp(s, "linear_attention"))
+			return 0;
+	}
+	return isnan(num(config, "kv_lora_rank")) && isnan(num(config, "ssm_state_size state_size mamba_d_state")) &&
+	       isnan(num(config, "linear_num_value_heads"));
 }
 
 static void describe(struct hf *h, struct model_file *m)
@@ -116,8 +132,7 @@ static void describe(struct hf *h, struct model_file *m)
 	m->experts_used = num(c, "num_experts_per_tok num_experts_per_token moe_topk");
 	m->window = window > 0 && !cJSON_IsFalse(off) ? window : NAN;
 	/* What keeps a latent vector or a state is not of this form. */
-	if (isnan(num(c, "kv_lora_rank")) && isnan(num(c, "ssm_state_size state_size mamba_d_state")) &&
-	    isnan(num(c, "linear_num_value_heads"))) {
+	if (all_attend(c)) {
 		m->attn = 2 * m->layers * m->heads * m->head_size;
 		m->kv = 2 * m->layers * m->kv_heads * m->head_size;
 	}

@@ -165,7 +165,7 @@ static enum model_part part_of(const char *s)
 static double weights(const struct header *h, const struct type *t, int bits, double n)
 {
 	static const char *const scales[] = { "scales", "_scale", "_scale_inv", "qzeros", "zero_point", "g_idx",
-					      ".absmax", "quant_map", "weight_shape", NULL };
+					      ".absmax", ".biases", "quant_map", "weight_shape", NULL };
 
 	if (any(h->name, scales, ends) || has(h->name, "quant_state"))
 		return 0;

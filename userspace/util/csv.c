@@ -80,15 +80,16 @@ static struct column *column(struct csv *c)
 static void cell(struct csv *c, const char *s, size_t n, int decode)
 {
 	struct column *k = column(c);
-	size_t had = k ? k->len : 0;
+	size_t had = k ? k->len : 0, at;
 
 	if (!k || !n || (c->err = grow(&c->text, &c->text_cap, c->ntext + had + n + 1, 1)))
 		return;
+	at = had && k->at + had == c->ntext ? k->at : c->ntext; /* the last one grows where it is */
 	if (had) {
-		memmove(c->text + c->ntext, c->text + k->at, had);
-		c->text[c->ntext + had++] = ';';
+		memmove(c->text + at, c->text + k->at, had);
+		c->text[at + had++] = ';';
 	}
-	k->at = c->ntext;
+	k->at = at;
 	if (decode) {
 		k->len = (size_t)(json_unescape(c->text + k->at + had, s, n) - (c->text + k->at));
 	} else {

@@ -449,6 +449,13 @@ def resume(d):
         other = {a: bench(s, out, *args, *b) for a, b in (
             ("seed", ["--seed", 4]), ("repetitions", ["--repetitions", 5]), ("concurrency", ["-c", 2]),
             ("queries", ["-n", 3]), ("request", ["--max-tokens", 9]), ("model", ["--model", "other"]))}
+        first, *rest = open(out).read().splitlines(True)
+        first = json.loads(first)
+        first["config"]["model_file"] = {"name": "seen then, and not now"}
+        del first["config"]["attention"]
+        with open(out + "-old", "w") as f:
+            f.write(json.dumps(first) + "\n" + "".join(rest))
+        old = bench(s, out + "-old", *args)
     n = 4 * len(small())
     check(p.returncode == 0 and sorted(keys(out)) == sorted((i, k) for i in small() for k in range(4)),
           "killed three times and gone on: all %d rows, none twice" % n, (p.stderr, len(keys(out))))
@@ -458,6 +465,8 @@ def resume(d):
     check(len({o["segment"] for o in rows(out)}) == 4, "in four parts")
     check(again.returncode == 0 and "all %d queries are in" % n in again.stdout and len(rows(out)) == n,
           "and nothing is left to do", again)
+    check(old.returncode == 0 and "all %d queries are in" % n in old.stdout,
+          "nor of one that had seen the model's file", old)
     for name, p in other.items():
         check(p.returncode == 1 and "of another run: %s is" % name in p.stderr and len(rows(out)) == n,
               "another %s is another run" % name, p.stderr)

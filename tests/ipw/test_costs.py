@@ -143,6 +143,13 @@ def utilisation(d):
     check(k["mbu"] is None, "in a batch steps are shared: not known", k)
 
 
+def repeats(d):
+    """Verdicts of repeats are shares: three results of one query, two right."""
+    path = write(os.path.join(d, "repeats"), [row("q", correct=c, flops=3e9, energy_j=1.8e6) for c in (1, 0, 1)])
+    k = costs(path, "--repeats", "mean", "--grid", 400)
+    check(near(k["flops"]["per_right"], 3e9 * 3 / 2) and near(k["gco2e"]["per_right"], 300), "by right answers", k)
+
+
 def refused(d):
     path = write(os.path.join(d, "r"), [row(1)])
     for args, status, said in ((["--kwh-price", "-1"], 129, "bad value"), (["--grid", "x"], 129, "bad value"),
@@ -165,5 +172,6 @@ with tempdir() as tmp:
     carbon(tmp)
     by_group(tmp)
     utilisation(tmp)
+    repeats(tmp)
     refused(tmp)
 done()

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import random
+import resource
 import subprocess
 
 from results import SAN, check, done, run, tempdir, write
@@ -111,6 +112,9 @@ def files(d):
                                ([path, path], "one file", 129)):
         p = run("csv", *args)
         check(p.returncode == status and said in p.stderr and not p.stdout, said, p)
+    long = write(os.path.join(d, "r"), [{"type": "result", "f": ["flag number %d" % i for i in range(30000)]}])
+    p = run("csv", long, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (1 << 28, 1 << 28)))
+    check(p.returncode == 0 and p.stdout.count(";") == 29999, "a long array, in little memory", p.stderr)
     wide = write(os.path.join(d, "r"), [{"type": "result", **{"k%d" % i: 1 for i in range(5000)}}])
     p = run("csv", wide, trace=SAN)
     check(p.returncode == 1 and "Argument list too long" in p.stderr, "a bound on columns", p.stderr)

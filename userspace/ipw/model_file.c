@@ -31,7 +31,7 @@ int model_src_open(struct model_src *s, const char *path)
 	if (fstat(fileno(s->f), &st))
 		err = -errno;
 	else if (!S_ISREG(st.st_mode))
-		err = S_ISDIR(st.st_mode) ? -EISDIR : -EINVAL;
+		err = S_ISDIR(st.st_mode) ? -EISDIR : -ENOTSUP;
 	else
 		s->size = (uint64_t)st.st_size;
 	if (err)

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include "userspace/ipw/model_files.h"
+#include "userspace/ipw/table.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 int model_files_add(struct model_files *f, const char *arg, char *why, size_t size)
 {
@@ -42,12 +42,10 @@ void model_files_release(struct model_files *f)
 
 const struct model_file *model_files_find(const struct model_files *f, const char *name)
 {
-	const char *tail = strrchr(name, '/');
 	int i;
 
-	tail = tail ? tail + 1 : name;
 	for (i = 0; i < f->n; i++)
-		if (!strcasecmp(f->row[i].name, name) || !strcasecmp(f->row[i].name, tail))
+		if (table_is(f->row[i].name, name))
 			return &f->row[i].file;
 	return NULL;
 }

@@ -95,12 +95,10 @@ void models_release(struct models *m)
 
 const struct model *models_find(const struct models *m, const char *name)
 {
-	const char *tail = strrchr(name, '/');
 	size_t i;
 
-	tail = tail ? tail + 1 : name;
 	for (i = 0; i < m->n; i++)
-		if (!strcasecmp(m->row[i].name, name) || !strcasecmp(m->row[i].name, tail))
+		if (table_is(m->row[i].name, name))
 			return &m->row[i];
 	return NULL;
 }

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 int table_read(const char *path, char **ret)
 {
@@ -70,6 +71,13 @@ int table_columns(char *line, char **col, int max)
 		col[n++] = p;
 	}
 	return n;
+}
+
+int table_is(const char *row, const char *name)
+{
+	const char *slash = strrchr(name, '/');
+
+	return !strcasecmp(row, name) || (slash && !strcasecmp(row, slash + 1));
 }
 
 int table_room(void **row, size_t n, size_t size)

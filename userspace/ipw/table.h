@@ -11,6 +11,8 @@ int table_read(const char *path, char **ret);
 int table_columns(char *line, char **col, int max);
 /* A number that is not below 0; "-": not known, NAN. 0, or -EBADMSG. */
 int table_value(const char *s, double *ret);
+/* Whether a row of that name is meant: the whole name, or what follows its last '/'; case does not matter. */
+int table_is(const char *row, const char *name);
 /* Room for one more in an array that doubles: of n rows, each of this size. 0 or -ENOMEM. */
 int table_room(void **row, size_t n, size_t size);
 

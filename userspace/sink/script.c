@@ -3,7 +3,6 @@
  * What crossed the wire, an event a line: when, which query, what kind, how much; never what it said. So that one can
  * see what the joules rest on, and report what a server does without sending its text.
  */
-#include <errno.h>
 #include <inttypes.h>
 
 #include "userspace/sink/sink.h"
@@ -113,11 +112,6 @@ static void activity(struct sink *s, const struct activity *a)
 	fflush(s->out);
 }
 
-static int close_(struct sink *s)
-{
-	return fflush(s->out) || ferror(s->out) ? -EIO : 0;
-}
-
 const struct sink_ops sink_script = {
 	.name     = "script",
 	.doc      = "what crossed the wire, an event a line (ipw-trace script)",
@@ -125,5 +119,5 @@ const struct sink_ops sink_script = {
 	.unread   = unread,
 	.step     = step,
 	.activity = activity,
-	.close    = close_,
+	.close    = sink_flush,
 };

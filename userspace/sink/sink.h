@@ -51,5 +51,7 @@ struct sink_ops {
 extern const struct sink_ops *const sinks[];
 
 const struct sink_ops *sink_find(const char *name);
+/* The close of a sink that only prints. 0 or -EIO. */
+int sink_flush(struct sink *s);
 
 #endif

@@ -2,7 +2,6 @@
 /* For people, by task: what each turn cost, the gaps between them, and that all tasks together are in the books. */
 #include "userspace/sink/sink.h"
 
-#include <errno.h>
 #include <math.h>
 #include <string.h>
 
@@ -137,14 +136,9 @@ static void summary(struct sink *s, const struct summary *m)
 	fflush(s->out);
 }
 
-static int close_(struct sink *s)
-{
-	return fflush(s->out) || ferror(s->out) ? -EIO : 0;
-}
-
 const struct sink_ops sink_tasks = {
 	.name    = "tasks",
 	.doc     = "tasks, their turns and gaps (--by task)",
 	.summary = summary,
-	.close   = close_,
+	.close   = sink_flush,
 };

@@ -2,7 +2,6 @@
 /* For people: one line a query, and a summary in the manner of perf stat. */
 #include "userspace/sink/sink.h"
 
-#include <errno.h>
 #include <math.h>
 #include <stdarg.h>
 #include <string.h>
@@ -346,11 +345,6 @@ static void summary(struct sink *s, const struct summary *m)
 	fflush(f);
 }
 
-static int close_(struct sink *s)
-{
-	return fflush(s->out) || ferror(s->out) ? -EIO : 0;
-}
-
 const struct sink_ops sink_text = {
 	.name       = "text",
 	.doc        = "lines and a summary on stdout",
@@ -358,5 +352,5 @@ const struct sink_ops sink_text = {
 	.result     = result,
 	.unread     = unread,
 	.summary    = summary,
-	.close      = close_,
+	.close      = sink_flush,
 };
